@@ -1,0 +1,286 @@
+"""Detection quality on labelled rows, with bootstrap intervals, and the intervals of a promise.
+
+``N`` rows, ``B`` bootstrap draws. Scores are anomaly scores: higher is more anomalous. Labels are
+true for anomalies. All shares lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+__all__ = [
+    "METRICS",
+    "Estimate",
+    "auroc",
+    "average_precision",
+    "beta_binomial_interval",
+    "beta_interval",
+    "evaluate",
+    "false_positive_rate",
+    "recall",
+    "recall_at_alpha",
+    "threshold_at_alpha",
+]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured share and its bootstrap interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.lower:.4f}, {self.upper:.4f}]"
+
+
+def evaluate(
+    labels: Any,
+    scores: Any,
+    threshold: float,
+    alpha: float,
+    *,
+    draws: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Measure a detector on labelled rows.
+
+    Every bootstrap draw resamples anomalies and normal rows apart, so that each has both classes.
+
+    Args:
+        labels: (N,) true for anomalies.
+        scores: (N,) finite anomaly scores, higher is more anomalous.
+        threshold: a row is flagged iff its score is above it.
+        alpha: false-positive rate at which ``recall_at_alpha`` is read, in (0, 1).
+        draws: bootstrap draws B.
+        confidence: of the intervals, in (0, 1).
+        seed: of the bootstrap.
+
+    Returns:
+        One estimate per name of ``METRICS``; for all but ``false_positive_rate`` higher is better.
+
+    Raises:
+        ValueError: both classes are needed, and scores must be finite.
+    """
+    truth, values = _checked(labels, scores)
+    order = np.argsort(-values, kind="stable")
+    truth, values = truth[order], values[order]
+    ones = np.ones(len(values))
+    result = {name: metric(truth, values, ones, threshold, alpha) for name, metric in _ITEMS}
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[float]] = {name: [] for name in METRICS}
+    for _ in range(draws):
+        weights = np.empty(len(values))
+        for part in (truth, ~truth):
+            count = int(part.sum())
+            weights[part] = rng.multinomial(count, np.full(count, 1.0 / count))
+        for name, metric in _ITEMS:
+            drawn[name].append(metric(truth, values, weights, threshold, alpha))
+    tail = 50.0 * (1.0 - confidence)
+    intervals = {
+        name: np.percentile(drawn[name], [tail, 100.0 - tail]) if draws else (math.nan, math.nan)
+        for name in METRICS
+    }
+    return {
+        name: Estimate(value, float(intervals[name][0]), float(intervals[name][1]))
+        for name, value in result.items()
+    }
+
+
+def auroc(labels: Any, scores: Any) -> float:
+    """Area under the ROC curve; ties count one half. 0.5 is chance, 1 is perfect."""
+    return _measure("auroc", labels, scores)
+
+
+def average_precision(labels: Any, scores: Any) -> float:
+    """Mean precision over the recall steps; tied scores enter together. Chance is the share."""
+    return _measure("average_precision", labels, scores)
+
+
+def recall_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
+    """Share of the anomalies found when at most ``alpha`` of the normal rows are flagged."""
+    return _measure("recall_at_alpha", labels, scores, alpha=alpha)
+
+
+def false_positive_rate(labels: Any, flags: Any) -> float:
+    """Share of the normal rows that are flagged; lower is better."""
+    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
+    return float(flagged[~truth].mean()) if (~truth).any() else math.nan
+
+
+def recall(labels: Any, flags: Any) -> float:
+    """Share of the anomalies that are flagged; higher is better."""
+    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
+    return float(flagged[truth].mean()) if truth.any() else math.nan
+
+
+def threshold_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
+    """Smallest score that at most ``alpha`` of the normal rows exceed."""
+    truth = np.asarray(labels, dtype=bool)
+    normal = np.sort(np.asarray(scores, dtype=np.float64)[~truth])
+    if not len(normal):
+        raise ValueError("a threshold at a false-positive rate needs normal rows")
+    return float(normal[len(normal) - 1 - min(int(alpha * len(normal)), len(normal) - 1)])
+
+
+def beta_interval(rank: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the true false-positive rate of a conformal threshold.
+
+    With the threshold at the ``rank``-th largest of n exchangeable, continuous calibration scores,
+    the true rate follows Beta(rank, n + 1 − rank).
+
+    Args:
+        rank: l = ⌊alpha (n + 1)⌋, counted from the largest score; 0 for a threshold above all.
+        n: calibration rows.
+        confidence: in (0, 1).
+
+    Returns:
+        Lower and upper rate; (0, 0) where nothing can be flagged.
+
+    Reference:
+        Vovk, Conditional validity of inductive conformal predictors, 2012, proposition 2.
+    """
+    _check_rank(rank, n)
+    if rank == 0:
+        return 0.0, 0.0
+    from scipy.stats import beta
+
+    tail = (1.0 - confidence) / 2.0
+    lower, upper = beta.ppf([tail, 1.0 - tail], rank, n + 1 - rank)
+    return float(lower), float(upper)
+
+
+def beta_binomial_interval(
+    n_calibration: int, rank: int, n_rows: int, confidence: float = 0.999
+) -> tuple[float, float]:
+    """Interval of the *observed* share of flagged rows among ``n_rows`` new ones.
+
+    The count is beta-binomial: Binomial(n_rows, p) with p ~ Beta(rank, n + 1 − rank), so it holds
+    both the doubt about the threshold's true rate and the sampling noise of the rows themselves.
+
+    Args:
+        n_calibration: calibration rows n.
+        rank: l = ⌊alpha (n + 1)⌋, as in ``beta_interval``.
+        n_rows: new rows, exchangeable with the calibration rows.
+        confidence: in (0, 1); at most (1 − confidence) / 2 lies outside on either side.
+
+    Returns:
+        Lower and upper share of the rows (count / n_rows), both inside the interval;
+        (0, 1) for no rows.
+    """
+    _check_rank(rank, n_calibration)
+    if n_rows <= 0:
+        return 0.0, 1.0
+    if rank == 0:
+        return 0.0, 0.0
+    from scipy.special import betaln, gammaln
+    from scipy.stats import beta, binom
+
+    a, b = float(rank), float(n_calibration + 1 - rank)
+    # A window that misses less than 1e-12 of the mass, so that millions of rows cost little.
+    edge = 5e-13
+    first = int(binom.ppf(edge, n_rows, beta.ppf(edge, a, b)))
+    last = int(min(n_rows, binom.ppf(1.0 - edge, n_rows, beta.ppf(1.0 - edge, a, b)) + 1))
+    k = np.arange(max(first, 0), last + 1, dtype=np.float64)
+    log_mass = (
+        gammaln(n_rows + 1.0)
+        - gammaln(k + 1.0)
+        - gammaln(n_rows - k + 1.0)
+        + betaln(k + a, n_rows - k + b)
+        - betaln(a, b)
+    )
+    cumulative = np.cumsum(np.exp(log_mass))
+    tail = (1.0 - confidence) / 2.0
+    lower = k[np.searchsorted(cumulative, tail, side="right")]
+    upper = k[min(int(np.searchsorted(cumulative, 1.0 - tail)), len(k) - 1)]
+    return float(lower / n_rows), float(upper / n_rows)
+
+
+def _check_rank(rank: int, n: int) -> None:
+    if not 0 <= rank <= n:
+        raise ValueError(f"rank must lie in 0 … {n} (the calibration rows), got {rank}")
+
+
+def _checked(labels: Any, scores: Any) -> tuple[NDArray[np.bool_], Floats]:
+    truth = np.asarray(labels, dtype=bool)
+    values = np.asarray(scores, dtype=np.float64)
+    if truth.shape != values.shape or truth.ndim != 1:
+        raise ValueError(f"labels {truth.shape} and scores {values.shape} must be equal, (N,)")
+    if not truth.any() or truth.all():
+        raise ValueError("both classes are needed: normal rows and anomalies")
+    if not np.isfinite(values).all():
+        raise ValueError("scores must be finite")
+    return truth, values
+
+
+def _measure(name: str, labels: Any, scores: Any, alpha: float = 0.05) -> float:
+    truth, values = _checked(labels, scores)
+    order = np.argsort(-values, kind="stable")
+    return METRICS[name](truth[order], values[order], np.ones(len(values)), math.inf, alpha)
+
+
+# The metrics below take rows in descending order of score, with weights, so that a bootstrap draw
+# is a vector of counts and costs no sorting.
+
+
+def _steps(truth: NDArray[np.bool_], values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Anomalies and normal rows found down to the last row of each group of equal scores."""
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    return np.cumsum(weights * truth)[ends], np.cumsum(weights * ~truth)[ends]
+
+
+def _auroc(
+    truth: NDArray[np.bool_], values: Floats, weights: Floats, threshold: float, alpha: float
+) -> float:
+    found, wrong = _steps(truth, values, weights)
+    heights = found - 0.5 * np.diff(found, prepend=0.0)
+    return float(np.sum(heights * np.diff(wrong, prepend=0.0)) / (found[-1] * wrong[-1]))
+
+
+def _average_precision(
+    truth: NDArray[np.bool_], values: Floats, weights: Floats, threshold: float, alpha: float
+) -> float:
+    found, wrong = _steps(truth, values, weights)
+    precision = found / np.maximum(found + wrong, 1.0)
+    return float(np.sum(precision * np.diff(found, prepend=0.0)) / found[-1])
+
+
+def _false_positive_rate(
+    truth: NDArray[np.bool_], values: Floats, weights: Floats, threshold: float, alpha: float
+) -> float:
+    normal = weights * ~truth
+    return float(normal[values > threshold].sum() / normal.sum())
+
+
+def _recall(
+    truth: NDArray[np.bool_], values: Floats, weights: Floats, threshold: float, alpha: float
+) -> float:
+    anomalies = weights * truth
+    return float(anomalies[values > threshold].sum() / anomalies.sum())
+
+
+def _recall_at_alpha(
+    truth: NDArray[np.bool_], values: Floats, weights: Floats, threshold: float, alpha: float
+) -> float:
+    found, wrong = _steps(truth, values, weights)
+    inside = int(np.searchsorted(wrong, alpha * wrong[-1] + 1e-9, side="right"))
+    return float(found[inside - 1] / found[-1]) if inside else 0.0
+
+
+METRICS = {
+    "auroc": _auroc,
+    "average_precision": _average_precision,
+    "false_positive_rate": _false_positive_rate,
+    "recall": _recall,
+    "recall_at_alpha": _recall_at_alpha,
+}
+_ITEMS = tuple(METRICS.items())
