@@ -1,0 +1,72 @@
+"""The `ingest` flow: take what arrived at the source into the data set's tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import flow, get_run_logger, task
+
+from flows.artifacts import publish
+from flows.runs import RETRY_DELAYS, progress_artifact, readable_failure, worth_retrying
+from pipeline.config import load_config
+from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.ingest import IngestResult
+
+
+@task(
+    name="ingest files",
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=worth_retrying,
+)
+def ingest_files(config: str, home: str) -> IngestResult:
+    """Validate each new file and commit it, once."""
+    from pipeline.ingest import ingest as run
+
+    with progress_artifact("Ingesting") as progress:
+        return run(Home.resolve(home), load_config(config), progress=progress)
+
+
+@flow(name="ingest", description="Take new files into the data set's tables, each exactly once.")
+@readable_failure
+def ingest(config: str, home: str) -> None:
+    """Ingest what is new, then fail if a file had to be refused.
+
+    Args:
+        config: absolute path of the data set's YAML
+        home: absolute path of the folder that holds tables, runs and reports
+    """
+    result = ingest_files(config, home)
+    name = load_config(config).name
+    logger = get_run_logger()
+    logger.info(
+        "%d rows in: %d ingested, %d quarantined", result.rows_in, result.ingested,
+        result.quarantined,
+    )
+    publish(
+        "ingest",
+        name,
+        [
+            {
+                "file": str(file.path),
+                "status": file.status,
+                "rows in": file.rows_in,
+                "ingested": file.ingested,
+                "quarantined": file.quarantined,
+                "reason": file.reason or "",
+            }
+            for file in result.files
+        ],
+        f"Ingest of {name}",
+        {
+            "rows in": result.rows_in,
+            "ingested": result.ingested,
+            "quarantined": result.quarantined,
+            "files refused": len(result.refused_files),
+            "first row id": result.first_row_id,
+            "last row id": result.last_row_id,
+        },
+    )
+    result.raise_if_refused()
