@@ -1,0 +1,48 @@
+"""Categorical likelihood for one column of named categories."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, one_hot
+
+from .base import Likelihood
+
+
+class Categorical(Likelihood):
+    """p = (1 − ε) softmax(decoder output) + ε / C.
+
+    The ε share keeps a category that training never saw at a rare but finite probability, so
+    that it scores as rare and one odd cell cannot drown all other columns.
+
+    Args:
+        categories: C, the bucket of unseen categories included.
+        smoothing: ε in (0, 1).
+    """
+
+    def __init__(self, categories: int, smoothing: float = 1e-4) -> None:
+        super().__init__(categories, categories, 1)
+        self.smoothing = smoothing
+
+    def _log_probabilities(self, parameters: Tensor) -> Tensor:
+        floor = torch.full(
+            (), math.log(self.smoothing / self.width), device=parameters.device
+        ).expand_as(parameters)
+        kept = log_softmax(parameters, dim=-1) + math.log1p(-self.smoothing)
+        return torch.logaddexp(kept, floor)
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        return (x * self._log_probabilities(parameters)).sum(-1, keepdim=True)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return self._log_probabilities(parameters).exp()
+
+    def squared_error(self, parameters: Tensor, x: Tensor) -> Tensor:
+        return 0.5 * (x - self.mean(parameters)).square().sum(-1, keepdim=True)
+
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
+        p = self.mean(parameters)
+        drawn = torch.multinomial(p.reshape(-1, self.width), 1, generator=generator)
+        return one_hot(drawn[:, 0], self.width).to(p.dtype).reshape(p.shape)

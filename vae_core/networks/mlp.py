@@ -1,0 +1,64 @@
+"""Multi-layer perceptrons, K members in one batched matrix product.
+
+Legend: K members, N rows, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from ..columns import round_up
+
+
+class BatchedLinear(nn.Module):
+    """K affine maps side by side: (1 or K, N, I) to (K, N, O).
+
+    O is padded to a multiple of 8 inside, because other widths make a row's result depend on its
+    place in the batch.
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.outputs = outputs
+        padded = round_up(outputs)
+        bound = math.sqrt(3.0 / inputs)
+        weight = torch.empty(members, inputs, padded).uniform_(-bound, bound, generator=generator)
+        weight[..., outputs:] = 0
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(members, 1, padded))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(self.weight.shape[0], -1, -1)
+        out = torch.baddbmm(self.bias, x, self.weight)
+        return out[..., : self.outputs]
+
+
+class MLP(nn.Module):
+    """Affine layers with SiLU between them.
+
+    Args:
+        members: K.
+        widths: inputs, hidden widths (multiples of 8), outputs.
+        generator: source of the initial weights.
+    """
+
+    def __init__(self, members: int, widths: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        for width in widths[1:-1]:
+            if width % 8:
+                raise ValueError(f"hidden widths must be multiples of 8, got {width}")
+        self.layers = nn.ModuleList(
+            BatchedLinear(members, a, b, generator) for a, b in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = silu(layer(x))
+        return last(x)

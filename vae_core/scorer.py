@@ -1,0 +1,330 @@
+"""The Scorer: all that turns raw rows into scores, p-values and reasons, in one object.
+
+It is what travels inside the registered model. Saved as a folder of JSON and safetensors.
+
+Legend: N rows, D columns in the user's order, W encoded width, L latents, K members.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from .additive import ColumnStatistics, RowScores
+from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
+from .columns import Encoding
+from .device import choose_device
+from .joining import JOINS, SCORE_KINDS, Affine
+from .models import Model, ModelConfig, build_model
+from .scores import expected_rows, latent_means
+
+SCHEMA_VERSION = 1
+CALIBRATED = ("anomaly_score", "reconstruction_error", "elbo")
+Data = Mapping[str, np.ndarray]
+
+
+class RawScores(NamedTuple):
+    """(N,) float64 each. Higher is more anomalous but for `elbo`.
+
+    Attributes:
+        anomaly_score: the primary score.
+        reconstruction_error: scaled squared error / D.
+        elbo: nats per row of the original columns, higher is better; NaN for an autoencoder.
+        elbo_score: −elbo plus the validation mean of each missing cell.
+        kl: nats per row.
+        latent: KL's part of the primary score, above its validation mean.
+    """
+
+    anomaly_score: np.ndarray
+    reconstruction_error: np.ndarray
+    elbo: np.ndarray
+    elbo_score: np.ndarray
+    kl: np.ndarray
+    latent: np.ndarray
+
+
+class Explanation(NamedTuple):
+    """contributions.sum(1) + latent + expected == anomaly_score.
+
+    Attributes:
+        contributions: (N, D), positive = more anomalous than validation rows are on average.
+        latent: (N,) the KL's part.
+        expected: (N,) the rest; one number for scores that are not joined by max or min.
+        names: D column names.
+    """
+
+    contributions: np.ndarray
+    latent: np.ndarray
+    expected: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass
+class Scorer:
+    """Encoding, model, statistics, calibration and thresholds.
+
+    Args:
+        encoding: raw columns to encoded rows.
+        model: trained.
+        config: the model's shape.
+        statistics: validation means.
+        score_kind: one of `SCORE_KINDS`.
+        maps: standardising maps of the ELBO score and the reconstruction error, for joins.
+        calibration: sorted calibration scores by the names in `CALIBRATED`.
+        thresholds: by the same names.
+        diagnostics: see `diagnose`.
+        metadata: JSON the owner attaches (rows that calibrated it, code version, …).
+
+    Raises:
+        ValueError: the score kind is unknown, or needs an ELBO that the model does not have.
+    """
+
+    encoding: Encoding
+    model: Model
+    config: ModelConfig
+    statistics: ColumnStatistics
+    score_kind: str = "elbo"
+    maps: tuple[Affine, Affine] = (Affine(), Affine())
+    calibration: dict[str, np.ndarray] = field(default_factory=dict)
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_score_kind(self.score_kind, self.model.has_elbo, self.config.variant)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.encoding.names
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.draws.device
+
+    @property
+    def is_calibrated(self) -> bool:
+        return bool(self.calibration) and bool(self.thresholds)
+
+    def raw_scores(self, data: Data) -> RawScores:
+        """Scores without p-values; works before calibration.
+
+        Raises:
+            ValueError: the data does not fit the encoding, see `Encoding.encode`.
+        """
+        parts = self._parts(data)
+        weights = self._weights(parts)
+        primary = sum(w * s.total for w, s in zip(weights, parts.scores, strict=True))
+        return RawScores(
+            anomaly_score=primary + self._offset(weights),
+            reconstruction_error=parts.error.total,
+            elbo=parts.elbo,
+            elbo_score=parts.elbo_score.total if self.model.has_elbo else parts.elbo,
+            kl=parts.kl,
+            latent=weights[0] * parts.elbo_score.latent,
+        )
+
+    def score(self, data: Data, alpha: float | None = None) -> dict[str, np.ndarray]:
+        """Everything a scored row carries.
+
+        Args:
+            data: (N,) per column.
+            alpha: flag at this false-positive rate in place of the fitted threshold.
+
+        Returns:
+            (N,) arrays: anomaly_score, reconstruction_error, elbo, latent, p_value,
+            p_value_reconstruction_error, p_value_elbo, is_anomaly, in this order.
+
+        Raises:
+            NotCalibratedError: no calibration yet.
+            ValueError: alpha is outside (0, 1) or the data does not fit.
+        """
+        if not self.is_calibrated:
+            raise NotCalibratedError("this scorer is not calibrated: calibrate it before scoring")
+        if alpha is not None and not 0 < alpha < 1:
+            raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
+        raw = self.raw_scores(data)
+        cut = (
+            self.thresholds["anomaly_score"].value
+            if alpha is None
+            else conformal_cut(self.calibration["anomaly_score"], alpha)
+        )
+        tables = self.calibration
+        no_elbo = np.full(len(raw.elbo), np.nan)
+        return {
+            "anomaly_score": raw.anomaly_score,
+            "reconstruction_error": raw.reconstruction_error,
+            "elbo": raw.elbo,
+            "latent": raw.latent,
+            "p_value": p_values(tables["anomaly_score"], raw.anomaly_score),
+            "p_value_reconstruction_error": p_values(
+                tables["reconstruction_error"], raw.reconstruction_error
+            ),
+            "p_value_elbo": p_values(tables["elbo"], raw.elbo_score)
+            if "elbo" in tables
+            else no_elbo,
+            "is_anomaly": raw.anomaly_score > cut,
+        }
+
+    def explain(self, data: Data) -> Explanation:
+        """How much each column adds to the anomaly score."""
+        parts = self._parts(data)
+        weights = self._weights(parts)
+        contributions = sum(
+            w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
+        )
+        expected = sum(w * s.expected for w, s in zip(weights, parts.scores, strict=True))
+        return Explanation(
+            contributions=contributions[:, self.encoding.order],
+            latent=weights[0] * parts.elbo_score.latent,
+            expected=expected + self._offset(weights),
+            names=self.names,
+        )
+
+    def reconstruct(self, data: Data) -> dict[str, np.ndarray]:
+        """What the model expects in each cell, in raw units; the likeliest category."""
+        expected = expected_rows(self.model, self._encode(data)[0]).numpy()
+        expected[:, self.encoding.layout.mask] = 1.0
+        return self.encoding.decode(expected)
+
+    def expected_probability(self, data: Data) -> dict[str, np.ndarray]:
+        """(N,) model's probability of the observed value, per binary or categorical column."""
+        x = self._encode(data)[0]
+        expected = expected_rows(self.model, x).numpy()
+        layout, observed = self.encoding.layout, x.numpy()
+        out: dict[str, np.ndarray] = {}
+        for i, binary in enumerate(self.encoding.binary, start=layout.numeric):
+            p = expected[:, i]
+            out[binary.name] = np.where(observed[:, i] > 0.5, p, 1 - p)
+        for one_hot, column in zip(layout.one_hots, self.encoding.categorical, strict=True):
+            out[column.name] = (expected[:, one_hot] * observed[:, one_hot]).sum(1)
+        return out
+
+    @torch.no_grad()
+    def generate(self, n: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Rows drawn from the model: z from the prior, x from p(x|z), members in turn.
+
+        Raises:
+            ValueError: the model has no prior to draw from.
+        """
+        if not self.model.has_elbo:
+            raise ValueError(f"a {self.config.variant} has no prior: it cannot generate rows")
+        members, latent = self.model.members, self.model.draws.shape[1]
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        each = -(-n // members)
+        z = torch.randn(members, 1, each, latent, generator=generator, device=self.device)
+        x = self.model.likelihood.sample(self.model.decode(z), generator)
+        return self.encoding.decode(
+            x.permute(2, 0, 1, 3).reshape(-1, x.shape[-1])[:n].cpu().numpy()
+        )
+
+    def embed(self, data: Data) -> np.ndarray:
+        """(N, L) posterior means of the first member."""
+        means = latent_means(self.model, self._encode(data)[0]).numpy()
+        return means[:, : self.model.draws.shape[1]]
+
+    def save(self, folder: str | Path) -> None:
+        """Write `scorer.json` and `scorer.safetensors`; the JSON last, so that it vouches."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{k}": v.cpu().contiguous() for k, v in self.model.state_dict().items()}
+        for name, values in self.calibration.items():
+            tensors[f"calibration.{name}"] = torch.from_numpy(values)
+        for name in ColumnStatistics._fields[:4]:
+            tensors[f"statistics.{name}"] = torch.from_numpy(getattr(self.statistics, name))
+        save_file(tensors, folder / "scorer.safetensors")
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "columns": self.encoding.to_dict(),
+            "model": asdict(self.config),
+            "statistics": {"kl": self.statistics.kl},
+            "score_kind": self.score_kind,
+            "maps": [asdict(m) for m in self.maps],
+            "thresholds": {k: t.to_dict() for k, t in self.thresholds.items()},
+            "diagnostics": self.diagnostics,
+            "metadata": self.metadata,
+        }
+        part = folder / "scorer.json.part"
+        part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+        part.replace(folder / "scorer.json")
+
+    @staticmethod
+    def load(folder: str | Path, device: str = "auto") -> Scorer:
+        """Read a saved scorer, whatever device it was trained on.
+
+        Raises:
+            FileNotFoundError: no scorer there.
+            ValueError: written by a newer version, or the device is not to be had.
+        """
+        folder = Path(folder)
+        document = json.loads((folder / "scorer.json").read_text(encoding="utf-8"))
+        version = document["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"{folder} was saved with scorer schema {version}; this code reads up to "
+                f"{SCHEMA_VERSION}: update the package"
+            )
+        tensors = load_file(folder / "scorer.safetensors")
+        encoding = Encoding.from_dict(document["columns"])
+        fields = document["model"]
+        config = ModelConfig(**{**fields, "hidden": tuple(fields["hidden"])})
+        model = build_model(encoding.layout, config)
+        model.load_state_dict(_with_prefix(tensors, "model."))
+        statistics = {k: v.numpy() for k, v in _with_prefix(tensors, "statistics.").items()}
+        return Scorer(
+            encoding=encoding,
+            model=model.to(choose_device(device)).eval(),
+            config=config,
+            statistics=ColumnStatistics(**statistics, kl=document["statistics"]["kl"]),
+            score_kind=document["score_kind"],
+            maps=tuple(Affine(**m) for m in document["maps"]),  # type: ignore[arg-type]
+            calibration={k: v.numpy() for k, v in _with_prefix(tensors, "calibration.").items()},
+            thresholds={k: Threshold.from_dict(t) for k, t in document["thresholds"].items()},
+            diagnostics=document["diagnostics"],
+            metadata=document["metadata"],
+        )
+
+    def _encode(self, data: Data) -> tuple[torch.Tensor, np.ndarray]:
+        x, log_jacobian = self.encoding.encode(data)
+        return torch.from_numpy(x), log_jacobian
+
+    def _parts(self, data: Data) -> RowScores:
+        x, log_jacobian = self._encode(data)
+        return RowScores.of(self.model, x, log_jacobian, self.statistics)
+
+    def _weights(self, parts: RowScores) -> tuple[np.ndarray, np.ndarray]:
+        """Row weights of the ELBO score and the reconstruction error in the primary score."""
+        rows = len(parts.kl)
+        if self.score_kind == "elbo":
+            return np.ones(rows), np.zeros(rows)
+        if self.score_kind == "reconstruction_error":
+            return np.zeros(rows), np.ones(rows)
+        totals = [m(s.total) for m, s in zip(self.maps, parts.scores, strict=True)]
+        weights = JOINS[self.score_kind](*totals)
+        return weights[0] / self.maps[0].scale, weights[1] / self.maps[1].scale
+
+    def _offset(self, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """What the standardising maps subtract."""
+        if self.score_kind not in JOINS:
+            return np.zeros(len(weights[0]))
+        return -sum(w * m.center for w, m in zip(weights, self.maps, strict=True))
+
+
+def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:
+    if kind not in SCORE_KINDS:
+        raise ValueError(f"unknown score {kind!r}; known: {', '.join(SCORE_KINDS)}")
+    if kind != "reconstruction_error" and not has_elbo:
+        raise ValueError(
+            f"score {kind!r} needs an ELBO, and a model of variant {variant!r} has none: "
+            "use score 'reconstruction_error', or variant 'vae'"
+        )
+
+
+def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
