@@ -313,7 +313,8 @@ class Scorer:
         """What the standardising maps subtract."""
         if self.score_kind not in JOINS:
             return np.zeros(len(weights[0]))
-        return -sum(w * m.center for w, m in zip(weights, self.maps, strict=True))
+        elbo_map, error_map = self.maps
+        return -(weights[0] * elbo_map.center + weights[1] * error_map.center)
 
 
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:

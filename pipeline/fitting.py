@@ -1,0 +1,146 @@
+"""From columns of rows to a trained, then calibrated scorer; the estimator and flows share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from pipeline.preprocess import FeatureColumn, fit_encoding
+from pipeline.thresholds import fit_threshold
+from vae_core import (
+    Affine,
+    ModelConfig,
+    Scorer,
+    TrainConfig,
+    TrainResult,
+    build_model,
+    check_score_kind,
+    choose_device,
+    column_statistics,
+    diagnose,
+    train,
+)
+from vae_core.models import MODELS
+
+Data = Mapping[str, np.ndarray]
+Reporter = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained scorer without calibration.
+
+    Attributes:
+        scorer: ready for `calibrate_scorer`.
+        training: history, best epochs, skipped steps.
+        dropped: constant columns that were left out.
+        seconds: wall time of the training loop.
+    """
+
+    scorer: Scorer
+    training: TrainResult
+    dropped: tuple[str, ...]
+    seconds: float
+
+
+def fit_scorer(
+    rows: Data,
+    validation: Data,
+    columns: Mapping[str, FeatureColumn],
+    *,
+    model: ModelConfig | None = None,
+    training: TrainConfig | None = None,
+    score: str = "elbo",
+    device: str = "auto",
+    seed: int = 0,
+    report: Reporter | None = None,
+) -> FitResult:
+    """Fit encodings, train the model, take the validation means that scores refer to.
+
+    Args:
+        rows: training rows, (N,) per column.
+        validation: rows for early stopping, means and joining maps; neither trained on nor
+            calibrated on.
+        columns: role and nullability by name.
+        model, training: defaults are the tuned ones.
+        score: primary score, one of `vae_core.SCORE_KINDS`.
+        device: auto, cpu or cuda.
+        seed: of weights, batches, noise and draws.
+        report: called with every evaluation of the training.
+
+    Raises:
+        ValueError: unknown variant or score, nothing varies, or the device is not to be had.
+    """
+    model, training = model or ModelConfig(), training or TrainConfig()
+    if model.variant in MODELS:
+        check_score_kind(score, MODELS[model.variant].has_elbo, model.variant)
+    place = choose_device(device)
+    encoding, dropped = fit_encoding(rows, columns)
+    network = build_model(encoding.layout, model, seed).to(place)
+    x = torch.from_numpy(encoding.encode(rows)[0]).to(place)
+    held_out = torch.from_numpy(encoding.encode(validation)[0]).to(place)
+    started = perf_counter()
+    result = train(network, x, held_out, training, seed=seed, report=report)
+    seconds = perf_counter() - started
+    network.eval()
+    scorer = Scorer(
+        encoding=encoding,
+        model=network,
+        config=model,
+        statistics=column_statistics(encoding, network, validation),
+        score_kind=score,
+        diagnostics=diagnose(network, held_out),
+    )
+    scorer.maps = _joining_maps(scorer, validation)
+    return FitResult(scorer, result, dropped, seconds)
+
+
+def calibrate_scorer(
+    scorer: Scorer,
+    rows: Data,
+    *,
+    method: str = "conformal",
+    alpha: float = 0.05,
+    conditional_delta: float | None = None,
+) -> Scorer:
+    """A copy of the scorer with calibration tables and thresholds for each of its scores.
+
+    Args:
+        scorer: trained; its model is shared, not copied.
+        rows: calibration rows that neither training nor early stopping has seen.
+        method: key of `pipeline.thresholds.THRESHOLDS`.
+        alpha: target false-positive rate in (0, 1).
+        conditional_delta: see `fit_conformal`.
+
+    Raises:
+        NotEnoughCalibrationRows: the method cannot keep its promise with so few rows.
+    """
+    tables = calibration_tables(scorer, rows)
+    thresholds = {
+        name: fit_threshold(method, table, alpha, conditional_delta=conditional_delta)
+        for name, table in tables.items()
+    }
+    return replace(scorer, calibration=tables, thresholds=thresholds)
+
+
+def calibration_tables(scorer: Scorer, rows: Data) -> dict[str, np.ndarray]:
+    """Sorted scores of calibration rows, by score name."""
+    raw = scorer.raw_scores(rows)
+    tables = {
+        "anomaly_score": np.sort(raw.anomaly_score),
+        "reconstruction_error": np.sort(raw.reconstruction_error),
+    }
+    if scorer.model.has_elbo:
+        tables["elbo"] = np.sort(raw.elbo_score)
+    return tables
+
+
+def _joining_maps(scorer: Scorer, validation: Data) -> tuple[Affine, Affine]:
+    raw = scorer.raw_scores(validation)
+    if not scorer.model.has_elbo:
+        return Affine(), Affine.standardising(raw.reconstruction_error)
+    return Affine.standardising(raw.elbo_score), Affine.standardising(raw.reconstruction_error)
