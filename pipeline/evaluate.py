@@ -1,4 +1,4 @@
-"""Detection quality on labelled rows, with bootstrap intervals, and the intervals of a promise.
+"""Detection quality on labelled rows, with bootstrap intervals.
 
 ``N`` rows, ``B`` bootstrap draws. Scores are anomaly scores: higher is more anomalous. Labels are
 true for anomalies. All shares lie in [0, 1].
@@ -20,8 +20,6 @@ __all__ = [
     "Estimate",
     "auroc",
     "average_precision",
-    "beta_binomial_interval",
-    "beta_interval",
     "evaluate",
     "false_positive_rate",
     "recall",
@@ -130,84 +128,6 @@ def threshold_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
     if not len(normal):
         raise ValueError("a threshold at a false-positive rate needs normal rows")
     return float(normal[len(normal) - 1 - min(int(alpha * len(normal)), len(normal) - 1)])
-
-
-def beta_interval(rank: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the true false-positive rate of a conformal threshold.
-
-    With the threshold at the ``rank``-th largest of n exchangeable, continuous calibration scores,
-    the true rate follows Beta(rank, n + 1 − rank).
-
-    Args:
-        rank: l = ⌊alpha (n + 1)⌋, counted from the largest score; 0 for a threshold above all.
-        n: calibration rows.
-        confidence: in (0, 1).
-
-    Returns:
-        Lower and upper rate; (0, 0) where nothing can be flagged.
-
-    Reference:
-        Vovk, Conditional validity of inductive conformal predictors, 2012, proposition 2.
-    """
-    _check_rank(rank, n)
-    if rank == 0:
-        return 0.0, 0.0
-    from scipy.stats import beta
-
-    tail = (1.0 - confidence) / 2.0
-    lower, upper = beta.ppf([tail, 1.0 - tail], rank, n + 1 - rank)
-    return float(lower), float(upper)
-
-
-def beta_binomial_interval(
-    n_calibration: int, rank: int, n_rows: int, confidence: float = 0.999
-) -> tuple[float, float]:
-    """Interval of the *observed* share of flagged rows among ``n_rows`` new ones.
-
-    The count is beta-binomial: Binomial(n_rows, p) with p ~ Beta(rank, n + 1 − rank), so it holds
-    both the doubt about the threshold's true rate and the sampling noise of the rows themselves.
-
-    Args:
-        n_calibration: calibration rows n.
-        rank: l = ⌊alpha (n + 1)⌋, as in ``beta_interval``.
-        n_rows: new rows, exchangeable with the calibration rows.
-        confidence: in (0, 1); at most (1 − confidence) / 2 lies outside on either side.
-
-    Returns:
-        Lower and upper share of the rows (count / n_rows), both inside the interval;
-        (0, 1) for no rows.
-    """
-    _check_rank(rank, n_calibration)
-    if n_rows <= 0:
-        return 0.0, 1.0
-    if rank == 0:
-        return 0.0, 0.0
-    from scipy.special import betaln, gammaln
-    from scipy.stats import beta, binom
-
-    a, b = float(rank), float(n_calibration + 1 - rank)
-    # A window that misses less than 1e-12 of the mass, so that millions of rows cost little.
-    edge = 5e-13
-    first = int(binom.ppf(edge, n_rows, beta.ppf(edge, a, b)))
-    last = int(min(n_rows, binom.ppf(1.0 - edge, n_rows, beta.ppf(1.0 - edge, a, b)) + 1))
-    k = np.arange(max(first, 0), last + 1, dtype=np.float64)
-    log_mass = (
-        gammaln(n_rows + 1.0)
-        - gammaln(k + 1.0)
-        - gammaln(n_rows - k + 1.0)
-        + betaln(k + a, n_rows - k + b)
-        - betaln(a, b)
-    )
-    cumulative = np.cumsum(np.exp(log_mass))
-    tail = (1.0 - confidence) / 2.0
-    lower = k[np.searchsorted(cumulative, tail, side="right")]
-    upper = k[min(int(np.searchsorted(cumulative, 1.0 - tail)), len(k) - 1)]
-    return float(lower / n_rows), float(upper / n_rows)
-
-
-def _check_rank(rank: int, n: int) -> None:
-    if not 0 <= rank <= n:
-        raise ValueError(f"rank must lie in 0 … {n} (the calibration rows), got {rank}")
 
 
 def _checked(labels: Any, scores: Any) -> tuple[NDArray[np.bool_], Floats]:
