@@ -129,13 +129,19 @@ def prepare(config: str) -> dict[str, str]:
     from prefect.client.orchestration import get_client
 
     from flows.deployments import targets
+    from pipeline.errors import UserError
 
     with unreachable_is_a_user_error(), get_client(sync_client=True) as client:
         goal = targets([config], client)[0]
+    if goal.suffix:
+        raise UserError(
+            f"this server's deployments without a suffix belong to another data set than "
+            f"{goal.config.name!r}, and `prefect deploy` would take them over",
+            hint=f"Use `vae-anomaly deploy {goal.config_path}`: it adds `…{goal.suffix}`.",
+        )
     schedule = goal.config.schedule
     return {
         "name": goal.config.name,
-        "suffix": goal.suffix,
         "config": str(goal.config_path),
         "home": str(goal.home.path),
         "mlflow_uri": goal.home.mlflow_uri,
@@ -150,6 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; prints what was deployed and what to start next."""
     from rich.console import Console
 
+    from pipeline.cli_output import describe
     from pipeline.errors import UserError
 
     parser = argparse.ArgumentParser(
@@ -166,8 +173,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         names = deploy(given.configs, pool=given.pool, active=not given.paused)
     except UserError as error:
-        from pipeline.errors import describe
-
         Console(stderr=True).print(describe(error), markup=False, highlight=False)
         return 1
     for name in names:

@@ -1,0 +1,238 @@
+"""Child processes of a program: servers and workers that are gone when the program is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import psutil
+
+from pipeline.errors import UserError
+
+GRACE_SECONDS = 10.0
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class Children:
+    """Started processes, stopped in reverse order when the `with` block ends, however it ends.
+
+    Each child leads a session of its own: a Ctrl-C in the terminal reaches the program alone,
+    which then stops them one after the other. What a child has started goes with it.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[tuple[str, subprocess.Popen[bytes], Path]] = []
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        """Start `command`, its output going to `log`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        self._running.append((name, process, log))
+        return process
+
+    def check(self) -> None:
+        """Raise where a child has ended by itself."""
+        for name, process, log in self._running:
+            if process.poll() is not None:
+                raise UserError(
+                    f"{name} stopped with exit code {process.returncode}",
+                    hint=f"Its last words: {_tail(log)}\nThe whole log is {log}.",
+                )
+
+    def wait_until_healthy(self, url: str, seconds: float = 180.0) -> None:
+        """Wait until `url` answers 200, failing as soon as a child has ended."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            if answers(url):
+                return
+            time.sleep(0.25)
+        raise UserError(
+            f"nothing answered at {url} within {seconds:.0f} s",
+            hint="The machine may be overloaded: try again, and see the logs "
+            + ", ".join(str(log) for _, _, log in self._running)
+            + ".",
+        )
+
+    def stop(self) -> None:
+        """End every child and everything it has started; SIGTERM first, SIGKILL after a while."""
+        while self._running:
+            _, process, _ = self._running.pop()
+            stop_tree(process)
+
+
+def stop_tree(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+    """End a process and all its descendants.
+
+    The process itself gets SIGTERM and `grace` seconds to stop its own children; what is left
+    then, in whatever session, is killed.
+    """
+    tree: set[psutil.Process] = set()
+    _collect(process.pid, tree)
+    if process.poll() is None:
+        process.terminate()
+    deadline = time.monotonic() + grace
+    while process.poll() is None and time.monotonic() < deadline:
+        _collect(process.pid, tree)
+        time.sleep(0.05)
+    for member in tree:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs([member for member in tree if member.pid != process.pid], timeout=5)
+
+
+def stop_descendants() -> None:
+    """Kill every process that this one has started and that is still there."""
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=5)
+
+
+def _collect(pid: int, tree: set[psutil.Process]) -> None:
+    try:
+        parent = psutil.Process(pid)
+        tree.update([parent, *parent.children(recursive=True)])
+    except psutil.NoSuchProcess:
+        return
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the block like Ctrl-C does, so that `finally` runs for both."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def answers(url: str) -> bool:
+    """True where `url` answers 200 within a second or two."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def claim_port(port: int, host: str, option: str) -> int:
+    """`port` where it is free (0: any free one).
+
+    Raises:
+        UserError: somebody listens there already
+    """
+    if port == 0:
+        return free_port(host)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} on {host} is taken ({error.strerror})",
+                hint=f"Choose another with {option}; 0 takes any free one.",
+            ) from error
+    return port
+
+
+def tool(name: str) -> list[str]:
+    """Command line that runs a Python tool of this very environment."""
+    return [sys.executable, "-m", name]
+
+
+def prefect_server(
+    children: Children, environment: Mapping[str, str], host: str, port: int, log: Path
+) -> str:
+    """Start a Prefect server; returns its API URL. It is up when `…/health` answers."""
+    children.start(
+        "the Prefect server",
+        [*tool("prefect"), "server", "start", "--host", host, "--port", str(port)],
+        environment,
+        log,
+    )
+    return f"http://{host}:{port}/api"
+
+
+def mlflow_server(
+    children: Children,
+    environment: Mapping[str, str],
+    host: str,
+    port: int,
+    store: str,
+    artifacts: str,
+    log: Path,
+) -> str:
+    """Start an MLflow server with its pages on the given store; returns its URL."""
+    command = [*tool("mlflow"), "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--default-artifact-root", artifacts]
+    children.start("the MLflow server", command, environment, log)
+    return f"http://{host}:{port}"
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what other Prefect and MLflow set-ups left in it."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_")) and key != "VAE_ANOMALY_HOME"
+    } | QUIET
+
+
+def _tail(log: Path, lines: int = 5) -> str:
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return "\n".join(text.strip().splitlines()[-lines:]) or "(none)"

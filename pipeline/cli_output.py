@@ -1,0 +1,127 @@
+"""What the command line prints: errors for people, tables of results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.calibration import CalibrateResult
+    from pipeline.ingest import IngestResult
+    from pipeline.scoring import NightResult
+    from pipeline.training import TrainResult
+
+
+def describe(error: Exception) -> str:
+    """An error as people read it: what is wrong, then what to do."""
+    hint = getattr(error, "hint", None)
+    return f"Error: {error}" + (f"\n{hint}" if hint else "")
+
+
+def facts(console: Console, title: str, pairs: Mapping[str, Any]) -> None:
+    """Print a title and a table of two columns without lines."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None)
+    table.show_header = False
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for label, value in pairs.items():
+        table.add_row(escape(label), escape(text(value)))
+    console.print(table)
+
+
+def text(value: Any) -> str:
+    """A value as tables show it: thousands separated, six significant digits, – for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def ingested(console: Console, result: IngestResult) -> None:
+    """Print what an ingest did, one line for each file that was not skipped."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("file", "status", "rows in", "ingested", "quarantined", "reason", box=None)
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    shown = [file for file in result.files if file.status != "skipped"]
+    for file in shown:
+        table.add_row(
+            escape(str(file.path)), file.status, text(file.rows_in), text(file.ingested),
+            text(file.quarantined), escape(file.reason or ""),
+        )
+    if shown:
+        console.print(table)
+    skipped = len(result.files) - len(shown)
+    console.print(
+        f"{text(result.rows_in)} rows in: {text(result.ingested)} ingested, "
+        f"{text(result.quarantined)} quarantined"
+        + (f"; {skipped} files skipped, known already" if skipped else ""),
+        highlight=False,
+    )
+
+
+def trained(console: Console, name: str, result: TrainResult) -> None:
+    """Print where the new scorer is and how well it fits."""
+    split = result.split
+    facts(
+        console,
+        f"Trained {name}",
+        {
+            "MLflow run": result.run_id,
+            "training rows": f"{split.train.first:,} to {split.train.last:,}",
+            "validation rows": f"{split.validation.first:,} to {split.validation.last:,}",
+            "kept for calibration": f"{split.calibration.first:,} to {split.calibration.last:,}",
+            **result.metrics,
+        },
+    )
+
+
+def calibrated(console: Console, name: str, result: CalibrateResult) -> None:
+    """Print the version, its thresholds with their intervals, and its gates."""
+    facts(
+        console,
+        f"Calibrated {name}, version {result.version}: "
+        + ("champion" if result.promoted else "challenger, not promoted"),
+        {
+            kind: f"{t.value:.6g}  {t.method}, alpha {t.alpha:g}, {t.n:,} rows; true rate "
+            f"{t.interval[0]:.4f} to {t.interval[1]:.4f}"
+            for kind, t in result.thresholds.items()
+        },
+    )
+    for gate in result.gates:
+        mark = "passed" if gate.passed else ("FAILED" if gate.blocking else "warns ")
+        console.print(f"  {mark}  {gate.name}: {gate.detail}", markup=False, highlight=False)
+
+
+def scored(console: Console, name: str, night: NightResult | None) -> None:
+    """Print the night's counts, whether the promise held, and where the report is."""
+    if night is None:
+        console.print(f"Nothing new to score for {name}.", markup=False, highlight=False)
+        return
+    low, high = night.interval
+    facts(
+        console,
+        f"Night {night.night_id} of {name}",
+        {
+            "rows": f"{night.first_row_id:,} to {night.last_row_id:,}",
+            "quarantined": night.quarantined,
+            "scored": night.rows_scored,
+            "flagged": f"{night.flagged:,} ({night.alert_rate:.2%}; promised {low:.2%} to "
+            f"{high:.2%} of normal rows)",
+            "promise": night.guarantee,
+            "model version": night.model_version,
+            "report": night.report_path,
+        },
+    )
