@@ -1,0 +1,66 @@
+"""The drawings of the report: well-formed, placed where the numbers say, no figure lost."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.sketches import ScoreAxis, nights_line, rate_strip, score_histogram
+
+SCORES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60)
+
+
+@settings(deadline=None)
+@given(calibration=SCORES, night=SCORES, place=st.floats(0, 1))
+def test_every_score_is_drawn_and_on_its_side_of_the_threshold(
+    calibration: list[float], night: list[float], place: float
+) -> None:
+    table, scores = np.sort(calibration), np.array(night)
+    threshold = float(np.quantile(table, place, method="lower"))
+    axis = ScoreAxis(table, scores.min(), scores.max(), threshold)
+    counts = axis.count(scores)
+    assert counts.sum() == len(scores)
+    above = counts[axis.positions[:-1] >= axis.threshold_at - 1e-9].sum()
+    assert above == (scores > threshold).sum()
+    assert np.all(np.diff(axis.positions) > 0)
+    assert 0 <= axis.positions[0] < axis.positions[-1] <= 1 + 1e-9
+    figure = score_histogram(
+        axis.edges, counts, axis.count(table), threshold, axis.positions,
+        axis.threshold_at, axis.ticks(),
+    )  # fmt: skip
+    ElementTree.fromstring(str(figure))
+
+
+def test_ticks_are_round_and_apart() -> None:
+    axis = ScoreAxis(np.linspace(-100, 50, 500), -100, 80_000, 40.0)
+    ticks = axis.ticks()
+    places = [at for at, _ in ticks]
+    assert min(np.diff(places)) >= 0.085
+    assert "0" in [text for _, text in ticks]
+    assert len(ticks) >= 5
+
+
+@pytest.mark.parametrize(
+    ("rate", "beyond"), [(0.0, False), (0.02, False), (0.0201, True), (1.0, True)]
+)
+def test_a_rate_beyond_its_limit_is_drawn_in_the_colour_of_alarm(rate: float, beyond: bool) -> None:
+    figure = str(rate_strip(rate, 0.005, 0.01, 0.02))
+    ElementTree.fromstring(figure)
+    assert ('class="mark beyond"' in figure) is beyond
+
+
+def test_a_rate_of_nothing() -> None:
+    ElementTree.fromstring(str(rate_strip(0.0, 0.0, 0.0, 0.0)))
+
+
+def test_nights_line() -> None:
+    figure = str(nights_line([0.01, 0.02, 0.3], [0.02, 0.02, 0.02]))
+    ElementTree.fromstring(figure)
+    assert figure.count('class="dot beyond"') == 1
+    assert len(re.findall(r'class="dot', figure)) == 3
+    ElementTree.fromstring(str(nights_line([0.0], [0.0])))
