@@ -22,9 +22,9 @@ def reconstruction_quality(
         probability: for categories, (N,): the model's probability of the observed value, in [0, 1].
 
     Returns:
-        Numeric column → ``mean_absolute_error`` (its unit, lower is better) and
-        ``explained`` = 1 − MAE / MAE of always answering the median (higher is better, 1 is exact,
-        0 no better than the median; NaN for a column without spread).
+        Numeric column → ``mean_absolute_error`` (its unit, lower is better) and ``explained`` = R²
+        of t = asinh((x − median) / spread of the bulk), so that a few extreme values do not decide
+        alone (higher is better, 1 is exact, 0 no better than the mean; NaN without spread).
         Category → ``accuracy`` and ``mean_log_probability`` (nats, higher is better).
     """
     result: dict[str, dict[str, float]] = {}
@@ -40,11 +40,24 @@ def _numeric(values: Any, reconstructed: Any) -> dict[str, float]:
     seen = ~np.isnan(values)
     if not seen.any():
         return {"mean_absolute_error": float("nan"), "explained": float("nan")}
-    truth = values[seen]
-    error = float(np.mean(np.abs(truth - np.asarray(reconstructed, dtype=np.float64)[seen])))
-    spread = float(np.mean(np.abs(truth - np.median(truth))))
-    explained = 1.0 - error / spread if spread > 0.0 else float("nan")
-    return {"mean_absolute_error": error, "explained": explained}
+    truth = np.asarray(values, dtype=np.float64)[seen]
+    answer = np.asarray(reconstructed, dtype=np.float64)[seen]
+    middle = float(np.median(truth))
+    spread = _bulk_spread(truth)
+    bent, guess = np.arcsinh((truth - middle) / spread), np.arcsinh((answer - middle) / spread)
+    total = float(np.sum((bent - bent.mean()) ** 2))
+    return {
+        "mean_absolute_error": float(np.mean(np.abs(truth - answer))),
+        "explained": 1.0 - float(np.sum((bent - guess) ** 2)) / total if total else float("nan"),
+    }
+
+
+def _bulk_spread(values: Any) -> float:
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    if high > low:
+        return float(high - low)
+    distances = np.abs(values - middle)
+    return float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
 
 
 def _category(values: Any, reconstructed: Any, probability: Any) -> dict[str, float]:

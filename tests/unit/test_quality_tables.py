@@ -78,7 +78,9 @@ def test_reconstruction_quality_by_hand():
     reconstructed = {"x": np.array([1.0, 2.0, 3.0, 0.0]), "c": objects(["a", "a", "a", "a"])}
     result = reconstruction_quality(real, reconstructed, {"c": np.array([0.5, 0.0, 0.1, 1.0])})
     assert result["x"]["mean_absolute_error"] == pytest.approx(2 / 3)
-    assert result["x"]["explained"] == pytest.approx(0.5)
+    # t = asinh((x - 2) / 2): -asinh(1), 0, asinh(1) against -asinh(1/2), 0, asinh(1/2)
+    one, half = np.arcsinh(1.0), np.arcsinh(0.5)
+    assert result["x"]["explained"] == pytest.approx(1 - (one - half) ** 2 / one**2)
     assert result["c"]["accuracy"] == pytest.approx(2 / 3)
     assert np.isfinite(result["c"]["mean_log_probability"])
 
