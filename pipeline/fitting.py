@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from pipeline.preprocess import FeatureColumn, fit_encoding
+from pipeline.preprocess import FeatureColumn, FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_threshold
 from vae_core import (
     Affine,
@@ -58,6 +58,7 @@ def fit_scorer(
     device: str = "auto",
     seed: int = 0,
     report: Reporter | None = None,
+    fitted: FittedEncoding | None = None,
 ) -> FitResult:
     """Fit encodings, train the model, take the validation means that scores refer to.
 
@@ -71,6 +72,7 @@ def fit_scorer(
         device: auto, cpu or cuda.
         seed: of weights, batches, noise and draws.
         report: called with every evaluation of the training.
+        fitted: encodings made elsewhere; default: fitted on `rows`.
 
     Raises:
         ValueError: unknown variant or score, nothing varies, or the device is not to be had.
@@ -79,7 +81,7 @@ def fit_scorer(
     if model.variant in MODELS:
         check_score_kind(score, MODELS[model.variant].has_elbo, model.variant)
     place = choose_device(device)
-    encoding, dropped = fit_encoding(rows, columns)
+    encoding, dropped = fitted or fit_encoding(rows, columns)
     network = build_model(encoding.layout, model, seed).to(place)
     x = torch.from_numpy(encoding.encode(rows)[0]).to(place)
     held_out = torch.from_numpy(encoding.encode(validation)[0]).to(place)

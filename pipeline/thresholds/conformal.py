@@ -8,11 +8,16 @@ import numpy as np
 from scipy.stats import beta
 
 from pipeline.errors import NotEnoughCalibrationRows
+from pipeline.guarantee import beta_interval
 from vae_core import Threshold, conformal_rank
 
 
 def fit_conformal(
-    scores: np.ndarray, alpha: float, conditional_delta: float | None = None
+    scores: np.ndarray,
+    alpha: float,
+    conditional_delta: float | None = None,
+    *,
+    exact: bool = True,
 ) -> Threshold:
     """The cut-off that lets through at most l of the calibration scores.
 
@@ -25,9 +30,11 @@ def fit_conformal(
         scores: (n,) calibration scores, higher is more anomalous.
         alpha: target false-positive rate in (0, 1).
         conditional_delta: in (0, 1), or None.
+        exact: False for scores that are not exchangeable with new ones (cross-fitted): the same
+            cut-off without a promise, at the largest score where l would be 0.
 
     Raises:
-        NotEnoughCalibrationRows: no l ≥ 1 keeps the promise; says how many rows would.
+        NotEnoughCalibrationRows: `exact` and no l ≥ 1 keeps the promise; says how many rows would.
 
     Reference: Vovk, Gammerman, Shafer (2005), chapter 2; Bates et al. (2023), Testing for
         outliers with conformal p-values, section 3.
@@ -35,24 +42,23 @@ def fit_conformal(
     ordered = np.sort(scores)
     n = len(ordered)
     rank = _rank(n, alpha, conditional_delta)
-    if rank < 1:
+    if rank < 1 and exact:
         raise NotEnoughCalibrationRows(n, rows_needed(alpha, conditional_delta), alpha)
     return Threshold(
-        value=float(ordered[n - rank]),
+        value=float(ordered[n - max(rank, 1)]),
         method="conformal",
         alpha=alpha,
         n=n,
         rank=rank,
         interval=rate_interval(n, rank),
-        guarantee=True,
+        guarantee=exact,
         parameters={"conditional_delta": conditional_delta},
     )
 
 
 def rate_interval(n: int, rank: int) -> tuple[float, float]:
     """Central 90 % interval of the true false-positive rate, Beta(l, n + 1 − l)."""
-    low, high = beta.ppf([0.05, 0.95], rank, n + 1 - rank)
-    return float(low), float(high)
+    return beta_interval(rank, n, confidence=0.9)
 
 
 def rows_needed(alpha: float, conditional_delta: float | None = None) -> int:

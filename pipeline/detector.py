@@ -1,0 +1,305 @@
+"""The whole detector as a scikit-learn estimator.
+
+Legend: N rows, D columns, L latents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from pipeline.fitting import FitResult, calibrate_scorer, calibration_tables, fit_scorer
+from pipeline.preprocess import FittedEncoding, fit_encoding
+from pipeline.thresholds import fit_conformal
+from vae_core import ModelConfig, Scorer, TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Data = Mapping[str, np.ndarray]
+
+VALIDATION_SHARE = 0.1
+CALIBRATION_SHARE = 0.2
+FOLDS = 5
+LEAVE_ONE_OUT_BELOW = 10
+
+
+class ColumnKind(NamedTuple):
+    role: str
+    nullable: bool
+
+
+class VAEDetector(OutlierMixin, BaseEstimator):
+    """Anomaly detection with an ensemble of variational autoencoders and conformal p-values.
+
+    `X` is an (N, D) array or a data frame; columns of text, categories or booleans are modelled
+    as what they are, and a column with missing cells in `fit` may have them later.
+
+    Args:
+        alpha: false-positive rate of `predict` for rows like the training rows, in (0, 1).
+        score: primary score: elbo, reconstruction_error, either, both or combined.
+        members: networks in the ensemble; None takes the tuned default, as below.
+        latent_dim: latent size; None chooses from the number of columns.
+        hidden: widths of the hidden layers, multiples of 8.
+        max_epochs: passes over the training rows at most.
+        device: auto, cpu or cuda.
+        random_state: seed of the split, weights and batches; None draws a fresh one.
+
+    Attributes:
+        scorer_: `vae_core.Scorer`, calibrated.
+        offset_: −threshold; `decision_function` is `score_samples` − `offset_`.
+        guarantee_: whether P(predict = −1) ≤ alpha holds for rows exchangeable with X. False
+            where X was too small for a calibration part of its own.
+        expected_: scalar rest of `explain`.
+        dropped_columns_: constant columns that were left out.
+        history_: training history, see `vae_core.TrainResult`.
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.05,
+        score: str = "elbo",
+        members: int | None = None,
+        latent_dim: int | None = None,
+        hidden: Sequence[int] | None = None,
+        max_epochs: int | None = None,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.alpha = alpha
+        self.score = score
+        self.members = members
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.max_epochs = max_epochs
+        self.device = device
+        self.random_state = random_state
+
+    @property
+    def score(self) -> str:
+        """A parameter, not a method: scikit-learn would call an attribute of this name, so it is
+        hidden from `getattr` and read with `get_params()["score"]`."""
+        raise AttributeError("`score` is a parameter; read it with get_params()")
+
+    @score.setter
+    def score(self, kind: str) -> None:
+        self.__dict__["score"] = kind
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name."""
+        return {name: vars(self)[name] for name in self._get_param_names()}
+
+    def fit(self, X: Any, y: Any = None) -> VAEDetector:
+        """Train, calibrate, set the threshold; `y` is not used.
+
+        Args:
+            X: (N, D), N ≥ 2.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: X is not a table of finite numbers, categories and missing cells, all of
+                its columns are constant, or a parameter is out of range.
+        """
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
+        data = self._read(X, reset=True)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        order = np.random.default_rng(seed).permutation(_rows(data))
+        calibration = int(CALIBRATION_SHARE * len(order))
+        if calibration >= math.ceil(1 / self.alpha - 1e-9) - 1:
+            fitted = self._fit_part(_take(data, order[calibration:]), seed)
+            scorer = calibrate_scorer(
+                fitted.scorer, _take(data, order[:calibration]), alpha=self.alpha
+            )
+        else:
+            fitted = self._fit_part(_take(data, order), seed)
+            scorer = self._cross_calibrate(data, order, fitted.scorer, seed)
+        self.scorer_ = scorer
+        self.guarantee_ = scorer.thresholds["anomaly_score"].guarantee
+        self.offset_ = -scorer.thresholds["anomaly_score"].value
+        self.dropped_columns_ = fitted.dropped
+        self.history_ = fitted.training.history
+        self.expected_ = float(scorer.explain(_take(data, order[:1])).expected[0])
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """(N,) −anomaly_score: lower is more abnormal."""
+        return -self._scorer().raw_scores(self._read(X)).anomaly_score
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """(N,) `score_samples` − `offset_`: below 0 is an outlier."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(N,) −1 for outliers, +1 for inliers."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """(N,) conformal p-values of the primary score; small is anomalous."""
+        return self._scorer().score(self._read(X))["p_value"]
+
+    def explain(self, X: Any) -> np.ndarray:
+        """(N, D) each column's share of the anomaly score; positive = more anomalous.
+
+        Dropped columns contribute 0. `sum(1) + latent + expected_` is the anomaly score, with
+        `latent` from `score_frame`.
+        """
+        scorer = self._scorer()
+        explanation = scorer.explain(self._read(X))
+        out = np.zeros((len(explanation.contributions), self.n_features_in_))
+        position = {name: i for i, name in enumerate(self._kinds)}
+        out[:, [position[name] for name in scorer.names]] = explanation.contributions
+        return out
+
+    def score_frame(self, X: Any) -> pd.DataFrame:
+        """Data frame: anomaly_score, reconstruction_error, elbo, latent, p_value,
+        p_value_reconstruction_error, p_value_elbo, is_anomaly; the index of X is kept."""
+        import pandas as pd
+
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(self._scorer().score(self._read(X)), index=index)
+
+    def generate(self, n: int) -> Any:
+        """n rows drawn from the model, of the type of the X that was fitted."""
+        return self._write(self._scorer().generate(n))
+
+    def reconstruct(self, X: Any) -> Any:
+        """What the model expects in each cell of X."""
+        return self._write(self._scorer().reconstruct(self._read(X)))
+
+    def embed(self, X: Any) -> np.ndarray:
+        """(N, L) latent means of the first member."""
+        return self._scorer().embed(self._read(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _scorer(self) -> Scorer:
+        check_is_fitted(self, "scorer_")
+        return self.scorer_
+
+    def _model(self) -> ModelConfig:
+        given: dict[str, Any] = {"latent_dim": self.latent_dim}
+        if self.members is not None:
+            given["members"] = self.members
+        if self.hidden is not None:
+            given["hidden"] = tuple(self.hidden)
+        return ModelConfig(**given)
+
+    def _training(self) -> TrainConfig:
+        return TrainConfig() if self.max_epochs is None else TrainConfig(max_epochs=self.max_epochs)
+
+    def _fit_part(self, data: Data, seed: int, fitted: FittedEncoding | None = None) -> FitResult:
+        """Train on rows in random order; the first eighth is for validation."""
+        rows = np.arange(_rows(data))
+        held_out = max(1, round(VALIDATION_SHARE * len(rows) / (1 - CALIBRATION_SHARE)))
+        trained = rows[held_out:] if len(rows) > 1 else rows
+        return fit_scorer(
+            _take(data, trained),
+            _take(data, rows[:held_out]),
+            self._kinds,
+            model=self._model(),
+            training=self._training(),
+            score=self.get_params()["score"],
+            device=self.device,
+            seed=seed,
+            fitted=fitted or fit_encoding(data, self._kinds),
+        )
+
+    def _cross_calibrate(self, data: Data, order: np.ndarray, scorer: Scorer, seed: int) -> Scorer:
+        """Calibration scores of each fold by a model that did not see it; approximate.
+
+        The encodings are those of all rows, so that one row left out cannot make a column
+        constant.
+        """
+        folds = len(order) if len(order) < LEAVE_ONE_OUT_BELOW else FOLDS
+        fitted = FittedEncoding(scorer.encoding, ())
+        tables: list[dict[str, np.ndarray]] = []
+        for part in np.array_split(order, folds):
+            rest = np.setdiff1d(order, part, assume_unique=True)
+            model = self._fit_part(_take(data, rest), seed, fitted).scorer
+            tables.append(calibration_tables(model, _take(data, part)))
+        merged = {name: np.sort(np.concatenate([t[name] for t in tables])) for name in tables[0]}
+        thresholds = {
+            name: fit_conformal(table, self.alpha, exact=False) for name, table in merged.items()
+        }
+        return replace(scorer, calibration=merged, thresholds=thresholds)
+
+    def _read(self, X: Any, reset: bool = False) -> Data:
+        """X as columns; remembers names and kinds when `reset`."""
+        frame = hasattr(X, "columns") and hasattr(X, "dtypes")
+        if frame:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if len(X) < 1 + reset:
+                raise ValueError(f"Found array with {len(X)} sample(s) while more are required.")
+            data = frame_columns(X)
+        else:
+            array = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=np.float64,
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=1 + reset,
+            )
+            data = {str(i): array[:, i] for i in range(array.shape[1])}
+        if reset:
+            self._fitted_on_frame = frame
+            self._kinds = {name: _kind(values) for name, values in data.items()}
+            self._constants = {name: values[0] for name, values in data.items()}
+        return data
+
+    def _write(self, data: Data) -> Any:
+        """Columns as the type of X that was fitted, dropped columns at their constant."""
+        rows = _rows(data)
+        full = {name: data.get(name, np.full(rows, c)) for name, c in self._constants.items()}
+        if not self._fitted_on_frame:
+            return np.column_stack(list(full.values()))
+        import pandas as pd
+
+        return pd.DataFrame(full)
+
+
+def frame_columns(frame: pd.DataFrame) -> Data:
+    """Columns of a data frame as the core takes them: numbers as float64, the rest as objects."""
+    import pandas as pd
+
+    out: dict[str, np.ndarray] = {}
+    for name in frame.columns:
+        values = frame[name]
+        if pd.api.types.is_bool_dtype(values.dtype):
+            out[str(name)] = values.astype(object).to_numpy()
+        elif pd.api.types.is_numeric_dtype(values.dtype):
+            out[str(name)] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            objects = values.astype(object).to_numpy().copy()
+            objects[values.isna().to_numpy()] = None
+            out[str(name)] = objects
+    return out
+
+
+def _kind(values: np.ndarray) -> ColumnKind:
+    if values.dtype != object:
+        return ColumnKind("numeric", bool(np.isnan(values).any()))
+    missing = [v is None for v in values]
+    boolean = all(isinstance(v, bool | np.bool_) for v in values if v is not None)
+    return ColumnKind("binary" if boolean else "categorical", any(missing))
+
+
+def _rows(data: Data) -> int:
+    return len(next(iter(data.values())))
+
+
+def _take(data: Data, rows: np.ndarray) -> Data:
+    return {name: values[rows] for name, values in data.items()}
