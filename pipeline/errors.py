@@ -52,11 +52,11 @@ class RegistryError(UserError):
     """A model, version or alias that is not in the registry, or does not fit."""
 
 
-class NotEnoughRows(UserError):
+class NotEnoughRows(UserError):  # noqa: N818
     """Too few rows for what was asked."""
 
 
-class NotEnoughCalibrationRows(NotEnoughRows, ValueError):
+class NotEnoughCalibrationRows(NotEnoughRows, ValueError):  # noqa: N818
     """The calibration part is too small to keep the promised false-alarm rate.
 
     Args:

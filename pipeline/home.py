@@ -1,4 +1,4 @@
-"""Where everything lies: tables, tracking store, server database and reports of one installation."""
+"""Where everything of one installation lies: tables, tracking store, databases, reports."""
 
 from __future__ import annotations
 

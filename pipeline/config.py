@@ -1,0 +1,336 @@
+"""The config: one YAML file per data set, checked when read; a typo is an error that names it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import ConfigError
+from pipeline.settings import ModelSettings, Section, TrainSettings
+from pipeline.values import canonical
+from pipeline.yamlfile import read_yaml
+
+Role = Literal["numeric", "categorical", "binary", "id", "time", "label", "ignore"]
+FEATURES = ("numeric", "categorical", "binary")
+RESERVED = ("_row_id", "_source", "_source_hash", "_source_row", "_ingested_at")
+
+
+class Source(Section):
+    """Where rows come from."""
+
+    path: str = Field(min_length=1, description="a file, a folder or a glob")
+    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
+    encoding: str = Field("utf-8", description="of CSV and JSON lines")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="of CSV")
+    allow_same_content: bool = Field(
+        False, description="ingest a file whose content is already there under another name"
+    )
+    unique_id_history: bool = Field(
+        False, description="refuse ids that earlier files hold, not only repeats within a file"
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError(f"{value!r} is not an encoding; try utf-8 or latin-1") from None
+        return value
+
+
+class ColumnSettings(Section):
+    """What one column of the data is."""
+
+    role: Role
+    nullable: bool = False
+    timezone: str | None = Field(None, description="of time stamps that carry no UTC offset")
+    normal: tuple[str, ...] | None = Field(None, description="label values that mean normal")
+    values: tuple[str, ...] | None = Field(None, description="the two values of a binary column")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return _check_zone(value)
+
+    @field_validator("normal", "values", mode="before")
+    @classmethod
+    def _as_texts(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        many = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(canonical(v) for v in many)
+
+    @model_validator(mode="after")
+    def _fits_role(self) -> Self:
+        owners = {"timezone": "time", "normal": "label", "values": "binary"}
+        for key, role in owners.items():
+            if getattr(self, key) is not None and self.role != role:
+                raise ValueError(f"`{key}` belongs to role {role}, this column is {self.role}")
+        if self.role == "label" and not self.normal:
+            raise ValueError("a label needs `normal`: the value (or values) that mean normal")
+        if self.values is not None and len(set(self.values)) != 2:
+            raise ValueError(f"a binary column has two values, got {list(self.values)}")
+        return self
+
+
+class SplitSettings(Section):
+    """Which share of the rows up to `until` trains, stops early, and calibrates."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    calibration: float = Field(0.2, gt=0, lt=1)
+    until: int | None = Field(None, ge=3, description="last row id used; null: all present")
+
+    @model_validator(mode="after")
+    def _is_a_share(self) -> Self:
+        total = self.train + self.validation + self.calibration
+        if total > 1 + 1e-9:
+            raise ValueError(f"train + validation + calibration = {total:g}, must be at most 1")
+        return self
+
+
+class ThresholdSettings(Section):
+    """What is flagged."""
+
+    score: str = "elbo"
+    method: str = "conformal"
+    alpha: float = Field(0.05, gt=0, lt=1, description="promised false-positive rate")
+    conditional_delta: float | None = Field(None, gt=0, lt=1)
+
+
+class AlertSettings(Section):
+    """What a closed night reports."""
+
+    fdr: bool = False
+    expected_anomaly_share: float = Field(0.0, ge=0, lt=1)
+    report_rows: int = Field(50, ge=1)
+
+
+class RowRange(Section):
+    """Rows `first` to `last`, both included, by `_row_id`."""
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.last < self.first:
+            raise ValueError(f"first = {self.first} lies after last = {self.last}")
+        return self
+
+
+class Schedule(Section):
+    """When the flows run; cron lines, null for never."""
+
+    ingest: str | None = "0 1 * * *"
+    score: str | None = "0 2 * * *"
+    retrain: str | None = "0 3 * * 0"
+    timezone: str = "UTC"
+
+    @field_validator("ingest", "score", "retrain")
+    @classmethod
+    def _five_fields(cls, value: str | None) -> str | None:
+        if value is not None and len(value.split()) != 5:
+            raise ValueError(f"{value!r} is not a cron line of five fields such as '0 2 * * *'")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return _check_zone(value) or "UTC"
+
+
+class Config(Section):
+    """Everything about one data set. `path` is the file it was read from (never dumped)."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)
+    source: Source
+    columns: dict[str, ColumnSettings]
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainSettings = Field(default_factory=TrainSettings)
+    threshold: ThresholdSettings = Field(default_factory=ThresholdSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
+    calibration_rows: RowRange | None = None
+    schedule: Schedule = Field(default_factory=Schedule)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0)
+    path: Path = Field(Path("config.yaml"), exclude=True)
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _names_are_text(cls, value: Any) -> Any:
+        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_fit_together(cls, columns: dict[str, ColumnSettings]) -> Any:
+        for name in columns:
+            if name in RESERVED:
+                raise ValueError(f"`{name}` is a name that the tables use; rename the column")
+        stored = [n for n, c in columns.items() if c.role != "ignore"]
+        folded = [n.casefold() for n in stored]
+        for name in stored:
+            if folded.count(name.casefold()) > 1:
+                raise ValueError(
+                    f"`{name}` differs from another column by case only, which tables cannot "
+                    "hold; give all but one of them role: ignore"
+                )
+        for role in ("label", "time"):
+            names = [n for n, c in columns.items() if c.role == role]
+            if len(names) > 1:
+                raise ValueError(
+                    f"only one column can have role {role}, these have it: {', '.join(names)}; "
+                    "give the others role: ignore"
+                )
+        if not any(c.role in FEATURES for c in columns.values()):
+            raise ValueError("no column has role numeric, categorical or binary: nothing to learn")
+        return columns
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that the model sees, in the config's order."""
+        return [n for n, c in self.columns.items() if c.role in FEATURES]
+
+    @property
+    def feature_columns(self) -> dict[str, ColumnSettings]:
+        """Settings of the columns that the model sees, in the config's order."""
+        return {n: self.columns[n] for n in self.features}
+
+    @property
+    def label(self) -> str | None:
+        """The label column, if there is one; never a feature."""
+        return next((n for n, c in self.columns.items() if c.role == "label"), None)
+
+    @property
+    def time(self) -> str | None:
+        """The event-time column, if there is one."""
+        return next((n for n, c in self.columns.items() if c.role == "time"), None)
+
+    @property
+    def ids(self) -> list[str]:
+        """The id columns; together they name a row."""
+        return [n for n, c in self.columns.items() if c.role == "id"]
+
+    @property
+    def stored(self) -> list[str]:
+        """Columns kept in the `ingested` table: all but the ignored ones."""
+        return [n for n, c in self.columns.items() if c.role != "ignore"]
+
+    @property
+    def source_path(self) -> str:
+        """`source.path` made absolute; a relative one starts at the config file's folder."""
+        written = Path(self.source.path).expanduser()
+        return os.path.abspath(self.path.parent / written)  # noqa: PTH100 (keeps links, globs)
+
+    def with_source(self, path: str | Path) -> Config:
+        """The same config reading another file, folder or glob (relative to the current folder)."""
+        absolute = os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+        return self.model_copy(update={"source": self.source.model_copy(update={"path": absolute})})
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a config.
+
+    Raises:
+        ConfigError: missing or unreadable file, unknown key (with the nearest known one), wrong
+            value; all problems at once, each with its key.
+    """
+    file = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
+    content = read_yaml(file)
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{file} holds no settings",
+            hint="A config starts with `name:`, `source:` and `columns:`; "
+            "`vae-anomaly init DATA` writes one.",
+        )
+    if "path" in content:
+        raise ConfigError(
+            f"{file}: unknown key `path`; did you mean `source.path`?",
+            hint="Mend the file and run again.",
+        )
+    try:
+        config = Config.model_validate({**content, "path": file})
+    except ValidationError as error:
+        problems = [_explain(dict(one)) for one in error.errors()]
+        listed = problems[0] if len(problems) == 1 else "".join(f"\n  - {p}" for p in problems)
+        raise ConfigError(f"{file}: {listed}", hint="Mend the file and run again.") from None
+    _check_names(config)
+    return config
+
+
+def _explain(error: dict[str, Any]) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location).strip()
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        advice = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key `{key}`; {advice}"
+    if error["type"] == "missing":
+        return f"`{key}` is missing"
+    if key == "name" and error["type"] == "string_pattern_mismatch":
+        return f"`name` is {error['input']!r}; use small letters, digits and dashes only"
+    if error["type"] == "literal_error":
+        near = difflib.get_close_matches(str(error["input"]), re.findall(r"'(\w+)'", message), n=1)
+        message += f" (did you mean {near[0]!r}?)" if near else ""
+    got = "" if error["type"] == "value_error" else f", got {error['input']!r}"
+    return f"`{key}`: {message[:1].lower()}{message[1:]}{got}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    """Keys that the section at `location` has."""
+    section: type[BaseModel] = Config
+    for part in location:
+        if section is ColumnSettings or part not in section.model_fields:
+            section = ColumnSettings
+            continue
+        annotation = section.model_fields[part].annotation
+        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
+        section = next((a for a in inner if issubclass(a, BaseModel)), section)
+    return [k for k in section.model_fields if k != "path" or section is not Config]
+
+
+def _check_names(config: Config) -> None:
+    """Model, method and score exist; the lists are only loaded for names that are not default."""
+    default = {k: f.default for k, f in ThresholdSettings.model_fields.items()}
+    if config.model.variant != ModelSettings.model_fields["variant"].default:
+        from vae_core.models import MODELS
+
+        _check_name(config, "model.variant", config.model.variant, MODELS)
+    if config.threshold.method != default["method"]:
+        from pipeline.thresholds import THRESHOLDS
+
+        _check_name(config, "threshold.method", config.threshold.method, THRESHOLDS)
+    if config.threshold.score != default["score"]:
+        from vae_core import SCORE_KINDS
+
+        _check_name(config, "threshold.score", config.threshold.score, SCORE_KINDS)
+
+
+def _check_name(config: Config, key: str, name: str, known: Any) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, list(known), n=1)
+        raise ConfigError(
+            f"{config.path}: `{key}`: {name!r} is not known; known: {', '.join(known)}",
+            hint=f"Did you mean {near[0]!r}?" if near else "Mend the file and run again.",
+        )
+
+
+def _check_zone(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{value!r} is not a time zone; expected a name such as Europe/Berlin or UTC"
+            ) from None
+    return value

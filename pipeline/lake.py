@@ -1,0 +1,321 @@
+"""The Delta tables of one data set, written exactly once.
+
+Delta records transaction ids but does not refuse a repeated one. So every write here opens the
+table, skips if the id is already there, and else writes through that very handle: of several
+writers with one id Delta lets one commit, and the others look again. Tables are made beforehand,
+since first writers that find none would all succeed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from pipeline.config import Config
+from pipeline.errors import ConflictError, SchemaError, TableMissingError
+from pipeline.home import Home
+from pipeline.tables import TABLES
+
+T = TypeVar("T")
+
+ATTEMPTS = 30
+PIECE_ROWS = 131_072
+PROPERTIES = {
+    # statistics of the columns that reads select on; the default is the first 32 of them
+    "ingested": {"delta.dataSkippingStatsColumns": "_row_id,_source,_source_hash"},
+    "scores": {"delta.dataSkippingStatsColumns": "_row_id,p_value"},
+}
+
+
+class Numbered(NamedTuple):
+    """Row ids given to one file, both included; `last` < `first` where it had no valid row."""
+
+    first: int
+    last: int
+
+
+class Lake:
+    """Reads and writes the tables of one data set.
+
+    Args:
+        config: names the data set and its columns.
+        home: where the tables lie.
+        storage_options: passed to Delta (keys of an object store).
+    """
+
+    def __init__(
+        self, config: Config, home: Home, storage_options: dict[str, str] | None = None
+    ) -> None:
+        self.config, self.home, self.storage_options = config, home, storage_options
+        self.numbering = f"ingest/{config.name}"
+
+    def uri(self, table: str) -> str:
+        """Where `table` lies."""
+        if table not in TABLES:
+            raise KeyError(f"no table {table!r}; there are {', '.join(TABLES)}")
+        return self.home.table(self.config.name, table)
+
+    def create(self) -> None:
+        """Make the empty tables that do not exist yet, and check those that do.
+
+        Raises:
+            SchemaError: the config's columns are not those of the existing tables.
+        """
+        for table, schema in TABLES.items():
+            if not self._is_there(table):
+                self._create_one(table, schema(self.config))
+        self.check_columns()
+
+    def exists(self) -> bool:
+        """Whether all tables are there."""
+        return all(self._is_there(table) for table in TABLES)
+
+    def open(self, table: str) -> DeltaTable:
+        """A fresh handle on `table`.
+
+        Raises:
+            TableMissingError: it has not been created.
+        """
+        try:
+            return DeltaTable(self.uri(table), storage_options=self.storage_options)
+        except TableNotFoundError:
+            raise TableMissingError(
+                f"there is no table `{table}` of {self.config.name!r} in {self.home.path}",
+                hint="Make the tables with `vae-anomaly init` or a deploy, or set "
+                "VAE_ANOMALY_HOME to the folder that holds them.",
+            ) from None
+
+    def check_columns(self) -> None:
+        """The `ingested` table holds the config's columns.
+
+        Raises:
+            SchemaError: it does not, with the columns that differ.
+        """
+        stored = pa.schema(self.open("ingested").schema().to_arrow())
+        expected = TABLES["ingested"](self.config)
+        there, wanted = set(stored.names), set(expected.names)
+        both = [n for n in expected.names if n in there]
+        changed = [n for n in both if not _same_type(stored.field(n).type, expected.field(n).type)]
+        parts = [
+            f"{what}: {', '.join(names)}"
+            for what, names in (
+                ("not in the table", sorted(wanted - there)),
+                ("not in the config", sorted(there - wanted)),
+                ("of another type", changed),
+            )
+            if names
+        ]
+        if parts:
+            raise SchemaError(
+                f"the columns of {self.config.path} do not fit the table of "
+                f"{self.config.name!r} ({'; '.join(parts)})",
+                hint="Undo the change of `columns`, or start a new data set under another `name`.",
+            )
+
+    def transaction_version(self, table: str, app_id: str) -> int | None:
+        """Version that the application id has reached in `table`; None if it never wrote."""
+        return self.open(table).transaction_version(app_id)
+
+    def append_once(
+        self,
+        table: str,
+        data: pa.Table | Callable[[], pa.RecordBatchReader],
+        transactions: dict[str, int],
+    ) -> bool:
+        """Append `data` unless one of the transaction ids has already reached its version.
+
+        Args:
+            table: one of `TABLES`.
+            data: rows in the table's schema, or what makes a stream of them.
+            transactions: version by application id, recorded with the rows in one commit.
+
+        Returns:
+            True if this call wrote the rows, False if they were there.
+
+        Raises:
+            TableMissingError: the table has not been created.
+            ConflictError: other writers kept changing the same ids.
+        """
+
+        def attempt(handle: DeltaTable) -> bool | None:
+            if _reached(handle, transactions):
+                return False
+            stream = data.to_reader() if isinstance(data, pa.Table) else data()
+            return True if self._commit(handle, stream, transactions) else None
+
+        return self._until_settled(table, attempt)
+
+    def append_numbered(
+        self,
+        batches: Callable[[], Iterable[pa.RecordBatch]],
+        rows: int,
+        transactions: dict[str, int],
+    ) -> Numbered | None:
+        """Append rows to `ingested` with the next row ids, unless a transaction id is there.
+
+        Args:
+            batches: makes a fresh stream of the rows without `_row_id`; called once per attempt.
+            rows: how many they are.
+            transactions: versions by application id, besides the numbering's own.
+
+        Returns:
+            the ids given, or None if the rows were there.
+
+        Raises:
+            TableMissingError, ConflictError: as `append_once`.
+        """
+        schema = TABLES["ingested"](self.config)
+
+        def attempt(handle: DeltaTable) -> Numbered | bool | None:
+            if _reached(handle, transactions):
+                return False
+            last = handle.transaction_version(self.numbering) or 0
+            stream = pa.RecordBatchReader.from_batches(schema, number(batches(), last + 1, schema))
+            ids = transactions if rows == 0 else {**transactions, self.numbering: last + rows}
+            return Numbered(last + 1, last + rows) if self._commit(handle, stream, ids) else None
+
+        outcome = self._until_settled("ingested", attempt)
+        return outcome if isinstance(outcome, Numbered) else None
+
+    def scan(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: ds.Expression | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of `table` as a stream, in no particular order."""
+        dataset = self.open(table).to_pyarrow_dataset()
+        # without threads: a scan that is left half-way must not outlive the interpreter
+        scanner = dataset.scanner(
+            columns=list(columns) if columns is not None else None, filter=where, use_threads=False
+        )
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: ds.Expression | None = None,
+    ) -> pa.Table:
+        """Rows of `table` as one Arrow table: for small tables and narrow selections."""
+        schema = TABLES[table](self.config)
+        names = schema.names if columns is None else list(columns)
+        schema = pa.schema([schema.field(n) for n in names])
+        return pa.Table.from_batches(
+            (b.cast(schema) for b in self.scan(table, names, where)), schema
+        )
+
+    def scan_rows(
+        self,
+        first: int,
+        last: int,
+        columns: Sequence[str] | None = None,
+        piece_rows: int = PIECE_ROWS,
+    ) -> Iterator[pa.Table]:
+        """Ingested rows `first` to `last`, both included, in order of `_row_id`.
+
+        Args:
+            first, last: row ids.
+            columns: which to read; `_row_id` always comes along, first. None: all.
+            piece_rows: most rows of one piece.
+
+        Raises:
+            SchemaError: a row of the range is missing.
+        """
+        if columns is not None:
+            columns = ["_row_id", *(c for c in columns if c != "_row_id")]
+        for start in range(first, last + 1, piece_rows):
+            stop = min(last, start + piece_rows - 1)
+            row = ds.field("_row_id")
+            piece = self.read("ingested", columns, (row >= start) & (row <= stop))
+            if piece.num_rows != stop - start + 1:
+                raise SchemaError(
+                    f"the table `ingested` of {self.config.name!r} holds {piece.num_rows:,} rows "
+                    f"with ids {start:,} to {stop:,}, expected {stop - start + 1:,}",
+                    hint="Rows were deleted or are not ingested yet; choose a range that is there.",
+                )
+            yield piece.sort_by("_row_id")
+
+    def count(self, table: str, where: ds.Expression | None = None) -> int:
+        """Rows of `table`, of those that fulfil `where`."""
+        names = TABLES[table](self.config).names[:1]
+        return sum(batch.num_rows for batch in self.scan(table, names, where))
+
+    def last_row_id(self) -> int:
+        """The newest row id; 0 while nothing is ingested."""
+        return self.transaction_version("ingested", self.numbering) or 0
+
+    def _is_there(self, table: str) -> bool:
+        return DeltaTable.is_deltatable(self.uri(table), self.storage_options)
+
+    def _create_one(self, table: str, schema: pa.Schema) -> None:
+        try:
+            DeltaTable.create(
+                self.uri(table),
+                schema,
+                mode="error",
+                configuration=PROPERTIES.get(table),
+                storage_options=self.storage_options,
+            )
+        except (DeltaError, OSError):
+            # somebody else made it in this very moment
+            if not self._is_there(table):
+                raise
+
+    def _commit(
+        self, handle: DeltaTable, stream: pa.RecordBatchReader, transactions: dict[str, int]
+    ) -> bool:
+        """Write through `handle`; False where another writer was first."""
+        ids = [Transaction(app_id, version) for app_id, version in transactions.items()]
+        try:
+            write_deltalake(
+                handle,
+                stream,
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=ids),
+                writer_properties=WriterProperties(
+                    compression="ZSTD", max_row_group_size=PIECE_ROWS // 2
+                ),
+            )
+        except CommitFailedError:
+            return False
+        return True
+
+    def _until_settled(self, table: str, attempt: Callable[[DeltaTable], T | None]) -> T:
+        for tries in range(ATTEMPTS):
+            outcome = attempt(self.open(table))
+            if outcome is not None:
+                return outcome
+            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**tries)))
+        raise ConflictError(
+            f"the table `{table}` of {self.config.name!r} was changed by others "
+            f"{ATTEMPTS} times while this run wanted to write",
+            hint="Nothing was written; run again when fewer runs are under way.",
+        )
+
+
+def number(
+    batches: Iterable[pa.RecordBatch], first: int, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """The batches in `schema`, with `_row_id` counting up from `first`."""
+    for batch in batches:
+        ids = pa.array(range(first, first + batch.num_rows), pa.int64())
+        columns = [ids if n == "_row_id" else batch.column(n) for n in schema.names]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        first += batch.num_rows
+
+
+def _reached(handle: DeltaTable, transactions: dict[str, int]) -> bool:
+    return any((handle.transaction_version(i) or 0) >= v for i, v in transactions.items())
+
+
+def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
+    text = (pa.string(), pa.large_string(), pa.string_view())
+    return bool(one == other or (one in text and other in text))

@@ -1,0 +1,156 @@
+"""Cells: one spelling per category, numbers and times out of text, whole columns at a time."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Words that stand for a missing cell in text files; the ones pandas and Arrow agree on.
+NULL_WORDS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
+)  # fmt: skip
+NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+INFINITY = r"(?i)^[+-]?inf(?:inity)?$"
+OFFSET = re.compile(r"\d(?:\s?[Zz]|\s?[+-]\d\d(?::?\d\d)?)$")
+
+
+class Numbers(NamedTuple):
+    """A numeric column, null where missing or unreadable, and which cells were unreadable."""
+
+    values: pa.Array
+    unreadable: np.ndarray
+
+
+class Times(NamedTuple):
+    """A time column: UTC microseconds, and which cells were unreadable or carry an offset."""
+
+    values: pa.Array
+    unreadable: np.ndarray
+    aware: np.ndarray
+
+
+def canonical(value: Any) -> str | None:
+    """One spelling per category: None and NaN stay missing, true, 5 for 5.0, else its text."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def texts(column: pa.Array) -> pa.Array:
+    """`canonical` of every cell, as an Arrow string array with nulls where missing."""
+    column = plain(column)
+    if is_text(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    encoded = column.dictionary_encode()
+    spelled = pa.array([canonical(v) for v in encoded.dictionary.to_pylist()], pa.string())
+    return spelled.take(encoded.indices)
+
+
+def text_categories(column: pa.Array, binary: bool) -> pa.Array:
+    """`texts` of a text file's cells: 1.0 and True become what a typed reader makes of them."""
+    column = without_null_words(column)
+    column = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
+    if binary:
+        truth = pc.match_substring_regex(column, r"(?i)^(?:true|false)$")
+        column = pc.if_else(truth, pc.utf8_lower(column), column)
+    return column
+
+
+def numbers(column: pa.Array) -> Numbers:
+    """Parse a column into float64; infinities are kept for the caller to judge."""
+    column = plain(column)
+    n = len(column)
+    if not is_text(column.type):
+        values = column.cast(pa.float64(), safe=False)
+        return Numbers(_nan_to_null(values), np.zeros(n, bool))
+    cells = without_null_words(pc.utf8_trim_whitespace(column.cast(pa.string())))
+    cells = pc.replace_substring_regex(cells, r"^\+", "")
+    infinite = _mask(pc.match_substring_regex(cells, INFINITY))
+    readable = _mask(pc.match_substring_regex(cells, NUMBER))
+    parsed = pc.if_else(pa.array(readable), cells, pa.scalar(None, pa.string())).cast(pa.float64())
+    sign = _mask(pc.starts_with(cells, "-"))
+    endless = pa.array(np.where(sign, -np.inf, np.inf))
+    values = pc.if_else(pa.array(infinite), endless, parsed)
+    present = cells.is_valid().to_numpy(zero_copy_only=False)
+    return Numbers(values, present & ~readable & ~infinite)
+
+
+def times(column: pa.Array, timezone: str | None) -> Times:
+    """Parse a column into UTC microseconds.
+
+    Args:
+        column: time stamps, dates or ISO 8601 text.
+        timezone: of cells without a UTC offset; None means UTC.
+    """
+    column = plain(column)
+    if is_text(column.type):
+        return _times_from_text(column.cast(pa.string()), timezone or "UTC")
+    n = len(column)
+    aware = pa.types.is_timestamp(column.type) and column.type.tz is not None
+    if aware:
+        values = column.cast(pa.timestamp("us", "UTC"), safe=False)
+    else:
+        values = localised(column.cast(pa.timestamp("us"), safe=False), timezone or "UTC")
+    return Times(values, np.zeros(n, bool), np.full(n, aware))
+
+
+def localised(column: pa.Array, timezone: str) -> pa.Array:
+    """Wall-clock stamps to UTC; of an hour that comes twice the first is meant."""
+    zoned = pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="latest")
+    return zoned.cast(pa.timestamp("us", "UTC"))
+
+
+def without_null_words(column: pa.Array) -> pa.Array:
+    """Null where a text cell is one of `NULL_WORDS`."""
+    column = column.cast(pa.string())
+    missing = pc.is_in(column, pa.array(NULL_WORDS))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), column)
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The column without dictionary encoding or chunks."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _times_from_text(column: pa.Array, timezone: str) -> Times:
+    cells = without_null_words(pc.utf8_trim_whitespace(column))
+    series = pd.Series(cells.to_numpy(zero_copy_only=False), dtype=object)
+    parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+    present = cells.is_valid().to_numpy(zero_copy_only=False)
+    aware = np.array([bool(v and len(v) > 10 and OFFSET.search(v)) for v in series], bool)
+    stamps = parsed.to_numpy(dtype="datetime64[us]")
+    instants = pa.array(stamps, pa.timestamp("us"), mask=np.isnat(stamps))
+    utc = instants.cast(pa.timestamp("us", "UTC"))
+    values = pc.if_else(pa.array(aware), utc, localised(instants, timezone))
+    return Times(values, present & np.isnat(stamps), aware)
+
+
+def _nan_to_null(values: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+
+
+def _mask(condition: pa.Array) -> np.ndarray:
+    mask: np.ndarray = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
+    return mask
