@@ -153,13 +153,13 @@ class Config(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)
     source: Source
     columns: dict[str, ColumnSettings]
-    split: SplitSettings = Field(default_factory=SplitSettings)
-    model: ModelSettings = Field(default_factory=ModelSettings)
-    training: TrainSettings = Field(default_factory=TrainSettings)
-    threshold: ThresholdSettings = Field(default_factory=ThresholdSettings)
-    alerts: AlertSettings = Field(default_factory=AlertSettings)
+    split: SplitSettings = SplitSettings.model_validate({})
+    model: ModelSettings = ModelSettings.model_validate({})
+    training: TrainSettings = TrainSettings.model_validate({})
+    threshold: ThresholdSettings = ThresholdSettings.model_validate({})
+    alerts: AlertSettings = AlertSettings.model_validate({})
     calibration_rows: RowRange | None = None
-    schedule: Schedule = Field(default_factory=Schedule)
+    schedule: Schedule = Schedule.model_validate({})
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
     path: Path = Field(Path("config.yaml"), exclude=True)
