@@ -34,9 +34,7 @@ def publish(
     )
     lines = [f"# {title}", "", "| | |", "|---|---|"]
     lines += [f"| {label} | {_cell(value)} |" for label, value in facts.items()]
-    create_markdown_artifact(
-        "\n".join(lines), key=key(stage, name, "summary"), description=title
-    )
+    create_markdown_artifact("\n".join(lines), key=key(stage, name, "summary"), description=title)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -117,7 +117,7 @@ def _register(client: SyncPrefectClient, goal: Target, flow: str, pool: str, act
     return f"{kind.flow}/{described.name}"
 
 
-def prepare(config: str) -> dict[str, str]:
+def prepare(config: str) -> dict[str, Any]:
     """Build step of `prefect.yaml`: make the tables, resolve every path, read the schedule.
 
     Args:
@@ -128,7 +128,7 @@ def prepare(config: str) -> dict[str, str]:
     """
     from prefect.client.orchestration import get_client
 
-    from flows.deployments import targets
+    from flows.deployments import KINDS, targets
     from pipeline.errors import UserError
 
     with unreachable_is_a_user_error(), get_client(sync_client=True) as client:
@@ -139,16 +139,16 @@ def prepare(config: str) -> dict[str, str]:
             f"{goal.config.name!r}, and `prefect deploy` would take them over",
             hint=f"Use `vae-anomaly deploy {goal.config_path}`: it adds `…{goal.suffix}`.",
         )
-    schedule = goal.config.schedule
+    times = {kind.schedule: goal.cron(kind) for kind in KINDS if kind.schedule}
     return {
-        "name": goal.config.name,
+        "tags": goal.tags,
         "config": str(goal.config_path),
         "home": str(goal.home.path),
-        "mlflow_uri": goal.home.mlflow_uri,
-        "ingest": schedule.ingest,
-        "score": schedule.score,
-        "retrain": schedule.retrain,
-        "timezone": schedule.timezone,
+        "mlflow_uri": goal.environment["MLFLOW_TRACKING_URI"],
+        "timezone": goal.config.schedule.timezone,
+        # prefect.yaml cannot leave a schedule out: one that is off stands in for none
+        **{f"{key}_cron": cron or "0 0 1 1 *" for key, cron in times.items()},
+        **{f"{key}_active": cron is not None for key, cron in times.items()},
     }
 
 
@@ -156,8 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; prints what was deployed and what to start next."""
     from rich.console import Console
 
-    from pipeline.cli_output import describe
-    from pipeline.errors import UserError
+    from pipeline.errors import UserError, describe
 
     parser = argparse.ArgumentParser(
         prog="vae-anomaly deploy",
@@ -173,13 +172,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         names = deploy(given.configs, pool=given.pool, active=not given.paused)
     except UserError as error:
-        Console(stderr=True).print(describe(error), markup=False, highlight=False)
-        return 1
+        Console(stderr=True).print(describe(error), markup=False, highlight=False, soft_wrap=True)
+        return error.exit_code
     for name in names:
         console.print(f"deployed {name}", highlight=False)
     console.print(
-        f"Start a worker on this machine: prefect worker start --pool {given.pool or 'vae-anomaly'}",
+        "Start a worker on this machine: "
+        f"prefect worker start --pool {given.pool or 'vae-anomaly'}",
         highlight=False,
+        soft_wrap=True,
     )
     return 0
 

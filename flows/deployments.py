@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,27 +87,15 @@ class Target:
         return getattr(self.config.schedule, kind.schedule) if kind.schedule else None
 
 
-def target(config: str | Path, suffix: str = "") -> Target:
-    """Load a config and make its tables, so that the first writer finds them.
-
-    Raises:
-        UserError: the config cannot be used; the message names file and key
-    """
-    from pipeline.lake import Lake
-
-    path = Path(config).expanduser().resolve()
-    loaded, home = load_config(path), Home.resolve()
-    Lake(loaded, home).create()
-    return Target(loaded, path, home, suffix)
-
-
 def runner_deployment(goal: Target, kind: Kind, *, active: bool = True) -> RunnerDeployment:
     """Prefect's description of one deployment, without a work pool."""
     flow = getattr(importlib.import_module(f"flows.{kind.flow}"), kind.flow)
     cron = goal.cron(kind)
     return flow.to_deployment(
         name=kind.label + goal.suffix,
-        schedules=[Cron(cron, timezone=goal.config.schedule.timezone, active=active)] if cron else None,
+        schedules=[Cron(cron, timezone=goal.config.schedule.timezone, active=active)]
+        if cron
+        else None,
         concurrency_limit=ConcurrencyLimitConfig(
             limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
         ),
@@ -118,7 +106,7 @@ def runner_deployment(goal: Target, kind: Kind, *, active: bool = True) -> Runne
 
 
 def targets(configs: Iterable[str | Path], client: SyncPrefectClient) -> list[Target]:
-    """Load every config and decide its suffix.
+    """Load every config, decide its suffix, and make its tables, so that writers find them.
 
     The data set whose deployments exist without a suffix keeps them; where none does, the first
     config given gets them. Every further data set is deployed as `…-NAME`.
@@ -126,7 +114,11 @@ def targets(configs: Iterable[str | Path], client: SyncPrefectClient) -> list[Ta
     Raises:
         UserError: two configs of one name, or a data set already deployed with another home
     """
-    goals = [target(config) for config in configs]
+    from pipeline.lake import Lake
+
+    home = Home.resolve()
+    paths = [Path(config).expanduser().resolve() for config in configs]
+    goals = [Target(load_config(path), path, home) for path in paths]
     names = [goal.config.name for goal in goals]
     for name in names:
         if names.count(name) > 1:
@@ -135,20 +127,21 @@ def targets(configs: Iterable[str | Path], client: SyncPrefectClient) -> list[Ta
                 hint="Each data set needs a name of its own; change `name:` in one of them.",
             )
     present = deployed(client)
-    first = next((d.name for d in present if not d.suffix), names[0])
-    decided = []
+    for other in present:
+        if other.name in names and Path(other.home) != home.path:
+            raise UserError(
+                f"{other.name!r} is already deployed with its store in {other.home}; deploying "
+                f"it with {home.path} would start a second one",
+                hint=f"Set VAE_ANOMALY_HOME={other.home}, or delete the old deployments first "
+                f"(`prefect deployment delete {other.full_name}` and its siblings).",
+            )
+    first = next((other.name for other in present if not other.suffix), names[0])
     for goal in goals:
-        for other in present:
-            if other.name == goal.config.name and Path(other.home) != goal.home.path:
-                raise UserError(
-                    f"{goal.config.name!r} is already deployed with its store in {other.home}; "
-                    f"deploying it with {goal.home.path} would start a second one",
-                    hint=f"Set VAE_ANOMALY_HOME={other.home}, or delete the old deployments "
-                    f"first (`prefect deployment delete {other.full_name}` and its siblings).",
-                )
-        suffix = "" if goal.config.name == first else f"-{goal.config.name}"
-        decided.append(Target(goal.config, goal.config_path, goal.home, suffix))
-    return decided
+        Lake(goal.config, goal.home).create()
+    return [
+        replace(goal, suffix="" if goal.config.name == first else f"-{goal.config.name}")
+        for goal in goals
+    ]
 
 
 @dataclass(frozen=True)

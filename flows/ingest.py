@@ -42,7 +42,9 @@ def ingest(config: str, home: str) -> None:
     name = load_config(config).name
     logger = get_run_logger()
     logger.info(
-        "%d rows in: %d ingested, %d quarantined", result.rows_in, result.ingested,
+        "%d rows in: %d ingested, %d quarantined",
+        result.rows_in,
+        result.ingested,
         result.quarantined,
     )
     publish(

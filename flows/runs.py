@@ -1,4 +1,4 @@
-"""What every flow shares: which errors are worth a retry, readable failures, progress on the run."""
+"""What every flow shares: which errors are retried, readable failures, progress on the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.states import Failed
 
-from pipeline.errors import UserError
+from pipeline.errors import ConflictError, UserError, describe
 from pipeline.progress import Progress
 
 RETRY_DELAYS = [10.0, 60.0, 300.0]
@@ -27,8 +27,8 @@ def worth_retrying(_task: object, _task_run: object, state: Any) -> bool:
     """False for errors that only a person can mend (a typo, a bad file); True for all others."""
     try:
         state.result()
-    except UserError:
-        return False
+    except UserError as error:
+        return isinstance(error, ConflictError)
     except Exception:
         return True
     return False
@@ -46,10 +46,8 @@ def readable_failure(flow_function: Flow) -> Flow:
         try:
             return flow_function(*args, **kwargs)
         except UserError as error:
-            hint = getattr(error, "hint", None)
-            text = f"{error}\n{hint}" if hint else str(error)
-            get_run_logger().error(text)
-            return Failed(message=text, data=error)
+            get_run_logger().error(describe(error))
+            return Failed(message=describe(error), data=error)
 
     return wrapper  # type: ignore[return-value]
 

@@ -50,7 +50,10 @@ def score(config: str, home: str) -> int | None:
     logger.log(
         20 if night.guarantee == "in force" else 30,
         "night %d: %d rows scored, %d flagged, promise %s",
-        night.night_id, night.rows_scored, night.flagged, night.guarantee,
+        night.night_id,
+        night.rows_scored,
+        night.flagged,
+        night.guarantee,
     )
     facts = {
         "rows": f"{night.first_row_id} to {night.last_row_id}",
@@ -66,7 +69,13 @@ def score(config: str, home: str) -> int | None:
         "report": night.report_path,
         "MLflow run": night.mlflow_run_id,
     }
-    publish("score", name, [{"night": night.night_id, **facts}], f"Night {night.night_id} of {name}", facts)
+    publish(
+        "score",
+        name,
+        [{"night": night.night_id, **facts}],
+        f"Night {night.night_id} of {name}",
+        facts,
+    )
     if night.report_path:
         create_link_artifact(
             link=Path(night.report_path).as_uri(),

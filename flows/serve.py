@@ -19,8 +19,7 @@ from flows.servers import (
     prefect_server,
     stop_descendants,
 )
-from pipeline.cli_output import describe
-from pipeline.errors import UserError
+from pipeline.errors import UserError, describe
 from pipeline.home import Home
 
 
@@ -63,7 +62,12 @@ def _mlflow(children: Children, home: Home, host: str, port: int, logs: Path) ->
         return home.mlflow_uri
     port = claim_port(port, host, "--mlflow-port")
     return mlflow_server(
-        children, os.environ, host, port, home.mlflow_uri, str(home.mlflow_artifacts),
+        children,
+        os.environ,
+        host,
+        port,
+        home.mlflow_uri,
+        str(home.mlflow_artifacts),
         logs / "mlflow-server.log",
     )
 
@@ -116,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except UserError as error:
         print(describe(error), file=sys.stderr)
-        return 1
+        return error.exit_code
     finally:
         stop_descendants()  # a run that was under way
     return 0

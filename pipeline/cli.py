@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, describe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,34 +28,14 @@ DEFAULT_CONFIG = Path("vae-anomaly.yaml")
 class _Commands(TyperGroup):
     """Commands whose errors are a message and a hint; `--debug` shows where they came from."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
             if ctx.params.get("debug"):
                 raise
-            from pipeline.cli_output import describe
-
-            click.echo(describe(error), err=True)
-            raise typer.Exit(_exit_code(error)) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            click.echo(
-                f"Unexpected error, {type(error).__name__}: {error}\n"
-                "This should not happen. Run the command again as `vae-anomaly --debug …` and "
-                "report what it prints.",
-                err=True,
-            )
-            raise typer.Exit(1) from None
-
-
-def _exit_code(error: UserError) -> int:
-    from pipeline.errors import ConfigError
-
-    return 2 if isinstance(error, ConfigError) else 1
+            typer.echo(describe(error), err=True)
+            raise typer.Exit(error.exit_code) from None
 
 
 app = typer.Typer(
@@ -95,7 +74,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        click.echo(version("vae-anomaly"))
+        typer.echo(version("vae-anomaly"))
         raise typer.Exit
 
 
@@ -109,9 +88,7 @@ def options(
             show_default="./.vae-anomaly",
         ),
     ] = None,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -365,9 +342,9 @@ def report(
 
     loaded, home = _load(config)
     path = cli_report.find(home, loaded.name, night)
-    click.echo(path)
+    typer.echo(path)
     if show:
-        click.launch(path.as_uri())
+        typer.launch(path.as_uri())
 
 
 def _console() -> Console:
@@ -419,9 +396,7 @@ def _calibrate(
     from pipeline.progress import shown
 
     with shown(console, "calibrate") as progress:
-        result = work(
-            home, config, run_id=run_id, recalibrate_champion=champion, progress=progress
-        )
+        result = work(home, config, run_id=run_id, recalibrate_champion=champion, progress=progress)
     cli_output.calibrated(console, config.name, result)
 
 
@@ -439,7 +414,7 @@ def _say_champion(config: Config, home: Home) -> None:
     from pipeline import registry
 
     version = registry.champion(home, config.name)
-    click.echo(f"{config.name}: the champion is version {version.version if version else None}")
+    typer.echo(f"{config.name}: the champion is version {version.version if version else None}")
 
 
 def _replace_by(module: str, *arguments: str) -> None:
@@ -448,6 +423,22 @@ def _replace_by(module: str, *arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
-def main() -> None:
-    """Entry point of the `vae-anomaly` command."""
-    app()
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `vae-anomaly` command; ends by `SystemExit`.
+
+    Args:
+        arguments: the words after `vae-anomaly`; those of this process when left out
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(given, prog_name="vae-anomaly")
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        typer.echo(
+            f"Unexpected error, {type(error).__name__}: {error}\n"
+            "This should not happen. Run the command again as `vae-anomaly --debug …` and "
+            "report what it prints.",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""What the command line prints: errors for people, tables of results."""
+"""What the command line prints about the result of each stage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestResult
     from pipeline.scoring import NightResult
     from pipeline.training import TrainResult
-
-
-def describe(error: Exception) -> str:
-    """An error as people read it: what is wrong, then what to do."""
-    hint = getattr(error, "hint", None)
-    return f"Error: {error}" + (f"\n{hint}" if hint else "")
 
 
 def facts(console: Console, title: str, pairs: Mapping[str, Any]) -> None:
@@ -58,8 +52,12 @@ def ingested(console: Console, result: IngestResult) -> None:
     shown = [file for file in result.files if file.status != "skipped"]
     for file in shown:
         table.add_row(
-            escape(str(file.path)), file.status, text(file.rows_in), text(file.ingested),
-            text(file.quarantined), escape(file.reason or ""),
+            escape(str(file.path)),
+            file.status,
+            text(file.rows_in),
+            text(file.ingested),
+            text(file.quarantined),
+            escape(file.reason or ""),
         )
     if shown:
         console.print(table)
