@@ -1,0 +1,33 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.home import Home
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store: its first migration takes seconds, a copy of it none."""
+    from pipeline import tracking
+
+    patch = pytest.MonkeyPatch()
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home = Home(tmp_path_factory.mktemp("mlflow"))
+    tracking.connect(home)
+    patch.undo()
+    return home.path / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, migrated_store: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home folder of its own, whose MLflow store is ready."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    shutil.copy(migrated_store, home.path / "mlflow.db")
+    return home

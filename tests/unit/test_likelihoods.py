@@ -1,0 +1,99 @@
+"""Likelihoods against torch.distributions, and their common contract."""
+
+import torch
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Normal
+
+from vae_core.columns import Layout
+from vae_core.likelihoods import Bernoulli, Categorical, Gaussian, Mixed
+
+K, S, N = 2, 3, 50
+LAYOUT = Layout(numeric=2, binary=1, categories=(4, 3), nullable=(0, 3))
+
+
+def rows(generator: torch.Generator) -> torch.Tensor:
+    """(1, 1, N, W) rows of `LAYOUT`, every fifth numeric and category cell missing."""
+    x = torch.zeros(N, LAYOUT.width)
+    x[:, :2] = torch.randn(N, 2, generator=generator)
+    x[:, 2] = torch.randint(2, (N,), generator=generator).float()
+    for block in LAYOUT.one_hots:
+        codes = torch.randint(block.stop - block.start, (N,), generator=generator)
+        x[torch.arange(N), block.start + codes] = 1.0
+    x[:, LAYOUT.mask] = 1.0
+    x[::5, 0] = 0
+    x[::5, LAYOUT.one_hots[0]] = 0
+    x[::5, LAYOUT.mask] = 0
+    return x[None, None]
+
+
+def test_gaussian_has_every_constant() -> None:
+    likelihood = Gaussian(3, K)
+    with torch.no_grad():
+        likelihood.raw_log_variance.copy_(torch.randn(K, 3))
+    mean, x = torch.randn(K, S, N, 3), torch.randn(1, 1, N, 3)
+    expected = Normal(mean, torch.exp(0.5 * likelihood.log_variance)).log_prob(x)
+    torch.testing.assert_close(likelihood.log_prob(mean, x), expected)
+
+
+def test_fixed_variance_is_the_squared_error() -> None:
+    likelihood = Gaussian(3, K, learned=False)
+    mean, x = torch.randn(K, S, N, 3), torch.randn(1, 1, N, 3)
+    log_prob = likelihood.log_prob(mean, x)
+    torch.testing.assert_close(
+        log_prob + 0.5 * (x - mean).square(), torch.full_like(log_prob, -0.9189385332)
+    )
+    assert not likelihood.raw_log_variance.requires_grad
+
+
+def test_bernoulli_is_binary_cross_entropy() -> None:
+    logits, x = torch.randn(K, S, N, 3), torch.randint(2, (1, 1, N, 3)).float()
+    expected = TorchBernoulli(logits=logits).log_prob(x.expand_as(logits))
+    torch.testing.assert_close(Bernoulli(3).log_prob(logits, x), expected)
+
+
+def test_bernoulli_surprise_is_bounded() -> None:
+    surprise = -Bernoulli(1).log_prob(torch.tensor([[[[-500.0]]]]), torch.ones(1, 1, 1, 1))
+    assert 15 < surprise.item() < 17
+
+
+def test_categorical_sums_to_one_and_keeps_a_floor() -> None:
+    likelihood = Categorical(5)
+    logits = torch.randn(K, S, N, 5) * 50
+    p = likelihood.mean(logits)
+    torch.testing.assert_close(p.sum(-1), torch.ones(K, S, N))
+    assert p.min() >= 0.99 * likelihood.smoothing / 5
+
+
+def test_mixed_row_is_the_sum_of_its_columns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixed, x = Mixed(LAYOUT, K), rows(generator)
+    parameters = torch.randn(K, S, N, mixed.parameter_width, generator=generator)
+    value, mask = mixed.log_prob(parameters, x)
+    assert value.shape == (K, S, N, LAYOUT.columns) == mask.shape
+    # missing cells say nothing of their value, and columns without a mask nothing of a mask
+    assert (value[:, :, ::5, [0, 3]] == 0).all()
+    assert (mask[..., [1, 2, 4]] == 0).all()
+    assert (mask[..., [0, 3]] < 0).all()
+    expected = Normal(parameters[..., 1], 1.0).log_prob(x[..., 1])
+    torch.testing.assert_close(value[..., 1], expected)
+
+
+def test_mixed_samples_are_rows_of_the_layout() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixed = Mixed(LAYOUT, K)
+    parameters = torch.randn(K, S, N, mixed.parameter_width, generator=generator)
+    drawn = mixed.sample(parameters, generator)
+    assert drawn.shape == (K, S, N, LAYOUT.width)
+    for block in LAYOUT.one_hots:
+        assert (drawn[..., block].sum(-1) == 1).all()
+    assert set(drawn[..., LAYOUT.mask].unique().tolist()) <= {0.0, 1.0}
+    assert (drawn[..., LAYOUT.mask.stop :] == 0).all()
+
+
+def test_samples_have_the_stated_mean() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixed = Mixed(LAYOUT, 1)
+    parameters = torch.randn(1, 1, 1, mixed.parameter_width, generator=generator)
+    drawn = mixed.sample(parameters.expand(1, 1, 20_000, -1), generator)
+    expected = mixed.mean(parameters)[0, 0, 0]
+    torch.testing.assert_close(drawn[0, 0].mean(0), expected, atol=0.03, rtol=0)
