@@ -10,6 +10,16 @@ import pytest
 from pipeline.home import Home
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device of the core's tests: cpu or cuda")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """The device that the core's test battery runs on."""
+    return str(request.config.getoption("--device"))
+
+
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store: its first migration takes seconds, a copy of it none."""

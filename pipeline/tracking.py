@@ -1,0 +1,432 @@
+"""MLflow runs: one per train, calibrate and score, each with config, data, metrics and figures.
+
+Everything goes through ``MlflowClient`` with an explicit store, so that threads and several homes
+in one process do not meet in MLflow's global state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from numpy.typing import NDArray
+
+    from pipeline.config import Config
+    from pipeline.home import Home
+
+__all__ = ["Run", "TrackingError", "code_version", "connect", "content_hash", "newest_run", "start"]
+
+_BATCH = 1000
+_PROBE_SECONDS = 5.0
+
+
+class TrackingError(UserError):
+    """The tracking server or its store cannot be used."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run under way.
+
+    Attributes:
+        client: of the tracking store.
+        run_id: of this run.
+        experiment_id: of the data set's experiment.
+    """
+
+    client: MlflowClient
+    run_id: str
+    experiment_id: str
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Tags of the run."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Parameters, in batches; values longer than MLflow takes are cut."""
+        from mlflow.entities import Param
+
+        items = [Param(metric_name(k), str(v)[:6000]) for k, v in params.items()]
+        for start in range(0, len(items), 100):
+            self.client.log_batch(self.run_id, params=items[start : start + 100])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Final metrics in one batch; values that are not finite are left out."""
+        self._log([(metric_name(k), float(v), step) for k, v in metrics.items()])
+
+    def log_history(self, history: Sequence[Mapping[str, float]], prefix: str = "") -> None:
+        """Metrics of every entry at its ``step``, all in batches.
+
+        Args:
+            history: dicts with ``step`` (or ``epoch``) and metrics, as training reports them.
+            prefix: put before each name.
+        """
+        rows = []
+        for index, entry in enumerate(history):
+            step = int(entry.get("step", entry.get("epoch", index)))
+            rows += [
+                (metric_name(prefix + key), float(value), step)
+                for key, value in entry.items()
+                if key != "step"
+            ]
+        self._log(rows)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """A figure as ``figures/NAME.png``."""
+        self.client.log_figure(self.run_id, figure, f"figures/{name}.png")
+
+    def log_text(self, text: str, path: str) -> None:
+        """A text file among the artifacts."""
+        self.client.log_text(self.run_id, text, path)
+
+    def log_json(self, value: Any, path: str) -> None:
+        """A JSON file among the artifacts; NaN becomes null."""
+        self.log_text(json.dumps(_without_nan(value), indent=1, ensure_ascii=False), path)
+
+    def log_file(self, file: str | Path, folder: str | None = None) -> None:
+        """An existing file or folder as artifact, within ``folder``."""
+        path = Path(file)
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_rows(
+        self, context: str, name: str, uri: str, digest: str, profile: Mapping[str, Any]
+    ) -> None:
+        """Which rows the run read, as an MLflow data set.
+
+        Args:
+            context: ``training``, ``validation``, ``calibration`` or ``scoring``.
+            name: of the data set.
+            uri: of the Delta table.
+            digest: hash of the rows' content.
+            profile: first and last row id, count, … shown by MLflow.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # The entity itself rather than mlflow.data.from_…: those guess the source from a path,
+        # and a Delta folder can be read as several kinds.
+        data = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="delta_table",
+            source=json.dumps({"path": uri}),
+            profile=json.dumps(dict(profile)),
+        )
+        self.client.log_inputs(
+            self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
+        )
+
+    def _log(self, rows: Sequence[tuple[str, float, int]]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, step) for key, value, step in rows if _finite(value)]
+        for start in range(0, len(metrics), _BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
+
+
+@contextmanager
+def start(
+    home: Home, config: Config, stage: str, tags: Mapping[str, Any] | None = None
+) -> Iterator[Run]:
+    """Open a run in the data set's experiment; it ends FINISHED, FAILED or KILLED.
+
+    Logs the resolved config as parameters and as ``config.yaml``, stage and code version as tags.
+
+    Args:
+        home: holds the tracking store, unless ``MLFLOW_TRACKING_URI`` names another.
+        config: its name is the experiment's.
+        stage: ``train``, ``calibrate``, ``score``, …
+        tags: further tags.
+
+    Raises:
+        TrackingError: the store cannot be reached.
+    """
+    client = connect(home)
+    experiment = _experiment(client, home, config.name)
+    named = {
+        "mlflow.runName": f"{stage}-{time.strftime('%Y%m%d-%H%M%S')}",
+        "stage": stage,
+        "code_version": code_version(),
+        **(tags or {}),
+    }
+    created = client.create_run(experiment, tags={k: str(v) for k, v in named.items()})
+    run = Run(client, created.info.run_id, experiment)
+    status = "FAILED"
+    try:
+        run.log_params(flatten(_params(config)))
+        run.log_text(resolved_yaml(config), "config.yaml")
+        yield run
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run.run_id, status)
+
+
+def connect(home: Home) -> MlflowClient:
+    """A client of the tracking store and registry, made sure to answer.
+
+    Raises:
+        TrackingError: it does not; said within seconds, with its address (without password).
+    """
+    uri = home.mlflow_uri
+    _probe(uri, home)
+    # MLflow reads these when it is imported: no usage reports, no bars for each small file.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    _use(uri)
+    try:
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise TrackingError(
+            f"the MLflow store at {_masked(uri)} cannot be used: {error.message.splitlines()[0]}",
+            hint="Check MLFLOW_TRACKING_URI, or unset it to use the store in the home folder.",
+        ) from error
+    return client
+
+
+def newest_run(home: Home, name: str, stage: str) -> str | None:
+    """Id of the newest finished run of a stage; None if there is none."""
+    client = connect(home)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return None
+    runs = client.search_runs(
+        [experiment.experiment_id],
+        filter_string=f"tags.stage = '{stage}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return runs[0].info.run_id if runs else None
+
+
+def content_hash(columns: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of columns' names, order and values, 32 hexadecimal digits.
+
+    Args:
+        columns: (N,) per column: numbers, or objects (hashed by their text).
+    """
+    digest = hashlib.sha256()
+    for name, values in columns.items():
+        digest.update(f"{name}\x1e{len(values)}\x1e".encode())
+        digest.update(_bytes(values))
+    return digest.hexdigest()[:32]
+
+
+@cache
+def code_version() -> str:
+    """Package version, and the hash of the sources that ran: true of an edited checkout too."""
+    from importlib.metadata import version
+
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for package in ("vae_core", "pipeline"):
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(file.read_bytes())
+    return f"{version('vae-anomaly')}+{digest.hexdigest()[:12]}"
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    result: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping):
+            result |= flatten(inner, f"{name}.")
+        else:
+            result[name] = inner
+    return result
+
+
+def metric_name(name: str) -> str:
+    """The name with characters that MLflow refuses replaced by underscores."""
+    return re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII).strip("/. ")[:250] or "_"
+
+
+def resolved_yaml(config: Config) -> str:
+    """The config with every default filled in."""
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _params(config: Config) -> dict[str, Any]:
+    """The config but for its columns: there may be thousands, and ``config.yaml`` has them."""
+    values: dict[str, Any] = config.model_dump(mode="json", exclude={"columns"})
+    roles = [column.role for column in config.columns.values()]
+    return values | {"columns": {role: roles.count(role) for role in dict.fromkeys(roles)}}
+
+
+def _experiment(client: MlflowClient, home: Home, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"the MLflow experiment {name!r} was deleted",
+            hint=f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}",
+        )
+    if found is not None:
+        return str(found.experiment_id)
+    # A tracking server keeps artifacts where it was told to; without one they lie in the home.
+    remote = home.mlflow_uri.startswith(("http://", "https://", "databricks"))
+    location = None if remote else (home.mlflow_artifacts / name).as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        # Two runs may find none and create it at once.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _probe(uri: str, home: Home) -> None:
+    """Fail at once where MLflow itself would retry for minutes."""
+    if uri.startswith(("http://", "https://")):
+        _probe_server(uri)
+    elif uri.startswith("sqlite:"):
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            _make_store(uri, home)
+    elif re.match(r"(postgresql|mysql|mssql)", uri):
+        _probe_database(uri)
+    elif not uri.startswith("databricks"):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI={_masked(uri)} is not a store that holds a model registry",
+            hint="Give http(s)://…, sqlite:///…, postgresql+psycopg2://…, or unset it.",
+        )
+
+
+def _probe_server(uri: str) -> None:
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_PROBE_SECONDS)
+    except requests.RequestException as error:
+        raise TrackingError(
+            f"no MLflow server answers at {_masked(uri)}",
+            hint="Start it (`mlflow server`), correct MLFLOW_TRACKING_URI, or unset it to use the "
+            "store in the home folder.",
+        ) from error
+
+
+def _probe_database(uri: str) -> None:
+    import sqlalchemy
+
+    try:
+        timeout = {"connect_timeout": int(_PROBE_SECONDS)} if "mssql" not in uri else {}
+        engine = sqlalchemy.create_engine(uri, connect_args=timeout)
+        with engine.connect():
+            pass
+        engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise TrackingError(
+            f"the MLflow database at {_masked(uri)} does not answer: {reason}",
+            hint="Start it, install its driver, or correct MLFLOW_TRACKING_URI.",
+        ) from error
+
+
+def _make_store(uri: str, home: Home) -> None:
+    """Make the home's SQLite store whole or not at all: two first runs may come together."""
+    file = Path(uri.removeprefix("sqlite:///"))
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    part = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}")
+        client.search_experiments(max_results=1)
+        _release(f"sqlite:///{part}")
+        try:
+            os.link(part, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _release(uri: str) -> None:
+    """Close MLflow's connections to a store, so that its file can be moved."""
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    engine = getattr(_get_store(uri), "engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+def _use(uri: str) -> None:
+    """Point MLflow's global functions at the store, without the variable that it sets for it.
+
+    MLflow writes ``MLFLOW_TRACKING_URI`` into this process's environment, where it would pass for
+    the user's wish and outrank the next home.
+    """
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def _masked(uri: str) -> str:
+    return re.sub(r"//([^:/@]+):[^@]+@", r"//\1:***@", uri)
+
+
+def _bytes(values: NDArray[Any]) -> bytes:
+    import numpy as np
+
+    array: NDArray[np.generic] = np.asarray(values)
+    if array.dtype.kind != "O":
+        return np.ascontiguousarray(array).tobytes()
+    texts = ["\x00" if v is None or v != v else str(v) for v in array.tolist()]
+    return "\x1f".join(texts).encode("utf-8", "surrogatepass")
+
+
+def _finite(value: float) -> bool:
+    return math.isfinite(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
