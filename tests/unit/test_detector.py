@@ -1,0 +1,129 @@
+"""VAEDetector: scikit-learn's contract, small samples, data frames, missing cells."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from pipeline import VAEDetector
+
+QUICK = VAEDetector(members=2, max_epochs=20, random_state=0)
+
+
+def checks() -> list:
+    return [
+        pytest.param(estimator, check, id=check.func.__name__)
+        for estimator, check in estimator_checks_generator(QUICK, mark=None)
+        # runs only where SCIPY_ARRAY_API is set, for libraries that this estimator does not take
+        if check.func.__name__ != "check_array_api_input"
+    ]
+
+
+@pytest.mark.parametrize(("estimator", "check"), checks())
+def test_scikit_learn_contract(estimator: VAEDetector, check: object) -> None:
+    assert check(estimator) is None  # type: ignore[operator]
+
+
+@pytest.mark.slow
+def test_scikit_learn_contract_with_defaults() -> None:
+    failed = []
+    for estimator, check in estimator_checks_generator(VAEDetector(), mark=None):
+        if check.func.__name__ == "check_array_api_input":
+            continue
+        try:
+            check(estimator)
+        except Exception as error:
+            failed.append((check.func.__name__, error))
+    assert not failed
+
+
+def blobs(rows: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(rows, 2))
+    return z @ np.array([[1, 2, 0, -1], [0, 1, 3, 1.0]]) + 0.1 * rng.normal(size=(rows, 4))
+
+
+@pytest.fixture(scope="module")
+def detector() -> VAEDetector:
+    return clone(QUICK).set_params(max_epochs=200).fit(blobs(1000))
+
+
+def test_finds_what_breaks_the_pattern_and_keeps_its_promise(detector: VAEDetector) -> None:
+    normal, odd = blobs(2000, seed=1), np.random.default_rng(2).normal(size=(200, 4)) * 3
+    assert detector.guarantee_
+    assert 0.02 < (detector.predict(normal) == -1).mean() < 0.09
+    assert (detector.predict(odd) == -1).mean() > 0.8
+
+
+def test_signs_and_offsets_agree(detector: VAEDetector) -> None:
+    X = blobs(300, seed=3)
+    frame = detector.score_frame(X)
+    np.testing.assert_array_equal(detector.score_samples(X), -frame["anomaly_score"])
+    np.testing.assert_array_equal(detector.predict(X) == -1, frame["is_anomaly"])
+    np.testing.assert_array_equal(detector.decision_function(X) < 0, frame["p_value"] <= 0.05)
+    total = detector.explain(X).sum(1) + frame["latent"] + detector.expected_
+    np.testing.assert_allclose(total, frame["anomaly_score"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 9, 10, 40, 94, 95])
+def test_any_size_fits(rows: int) -> None:
+    X = blobs(rows)
+    detector = clone(QUICK).fit(X)
+    # alpha = 0.05 needs 19 calibration rows: a fifth of 95
+    assert detector.guarantee_ == (rows >= 95)
+    assert np.isfinite(detector.score_samples(X)).all()
+    assert len(detector.scorer_.calibration["anomaly_score"]) == (19 if rows >= 95 else rows)
+
+
+def test_data_frames_keep_their_kinds() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "amount": rng.normal(size=300),
+            "kind": rng.choice(["a", "b"], size=300),
+            "paid": rng.random(300) < 0.5,
+            "same": 7,
+        },
+        index=range(1000, 1300),
+    )
+    frame.loc[1000:1050, "amount"] = np.nan
+    detector = clone(QUICK).fit(frame)
+    assert detector.dropped_columns_ == ("same",)
+    assert list(detector.score_frame(frame).index) == list(frame.index)
+    assert detector.explain(frame).shape == (300, 4)
+    assert (detector.explain(frame)[:, 3] == 0).all()
+    drawn = detector.generate(20)
+    assert list(drawn.columns) == list(frame.columns)
+    assert set(drawn["kind"]) <= {"a", "b", "(other)"}
+    assert (detector.reconstruct(frame)["same"] == 7).all()
+    odd = frame.assign(kind="never seen")
+    assert np.isfinite(detector.score_samples(odd)).all()
+
+
+def test_missing_cells_where_none_were_are_named() -> None:
+    X = blobs(100)
+    detector = clone(QUICK).fit(X)
+    X[3:5, 2] = np.nan
+    with pytest.raises(ValueError, match=r"column '2': 2 missing value\(s\) in a required column"):
+        detector.predict(X)
+    nullable = clone(QUICK).fit(X)
+    assert np.isfinite(nullable.score_samples(X)).all()
+
+
+def test_the_score_parameter_is_a_parameter() -> None:
+    detector = VAEDetector(score="reconstruction_error")
+    assert detector.get_params()["score"] == "reconstruction_error"
+    assert not hasattr(detector, "score")
+    X = blobs(200)
+    frame = clone(QUICK).set_params(score="combined").fit(X).score_frame(X)
+    assert not np.allclose(frame["anomaly_score"], frame["reconstruction_error"])
+
+
+def test_bad_parameters_are_named() -> None:
+    with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
+        VAEDetector(alpha=2).fit(blobs(50))
+    with pytest.raises(ValueError, match="unknown score 'elbow'"):
+        VAEDetector(score="elbow").fit(blobs(50))
+    with pytest.raises(ValueError, match="every feature column is constant"):
+        VAEDetector().fit(np.ones((50, 3)))
