@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -53,7 +54,9 @@ def calibrate(
     name = load_config(config).name
     logger = get_run_logger()
     for gate in result.gates:
-        logger.log(20 if gate.passed else 30, "gate %s: %s", gate.name, gate.detail)
+        logger.log(
+            logging.INFO if gate.passed else logging.WARNING, "gate %s: %s", gate.name, gate.detail
+        )
     logger.info(
         "%s version %s is %s", name, result.version, "champion" if result.promoted else "challenger"
     )

@@ -91,7 +91,8 @@ def run(console: Console, folder: Path) -> None:
         _spine(console, place, children, environment)
     from flows.demo_summary import show
 
-    show(console, place.config, place.home, place.folder, time.monotonic() - started)
+    show(console, place.config, place.home, place.folder)
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s.", highlight=False)
 
 
 def prepare(folder: Path) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pipeline.config import load_config
 from pipeline.home import Home
 
 if TYPE_CHECKING:
-    from pipeline.scoring import NightResult
+    from pipeline.finishing import NightResult
 
 
 @task(
@@ -48,8 +49,8 @@ def score(config: str, home: str) -> int | None:
         logger.info("nothing new to score for %s", name)
         return None
     logger.log(
-        20 if night.guarantee == "in force" else 30,
-        "night %d: %d rows scored, %d flagged, promise %s",
+        logging.WARNING if night.guarantee == "broken" else logging.INFO,
+        "night %d: %d rows scored, %d flagged; promise: %s",
         night.night_id,
         night.rows_scored,
         night.flagged,
@@ -61,11 +62,14 @@ def score(config: str, home: str) -> int | None:
         "quarantined": night.quarantined,
         "scored": night.rows_scored,
         "flagged": night.flagged,
+        "alerts": night.alerts,
         "alert rate": night.alert_rate,
-        "promised interval": f"{night.interval[0]:.4f} to {night.interval[1]:.4f}",
+        "chance allows": f"{night.interval[0]:.4f} to {night.interval[1]:.4f}",
         "promise": night.guarantee,
+        "promise broken beyond": night.limit,
         "cut-off": night.cut_off,
         "model version": night.model_version,
+        "trouble": "; ".join(night.trouble) or "none",
         "report": night.report_path,
         "MLflow run": night.mlflow_run_id,
     }
@@ -76,11 +80,10 @@ def score(config: str, home: str) -> int | None:
         f"Night {night.night_id} of {name}",
         facts,
     )
-    if night.report_path:
-        create_link_artifact(
-            link=Path(night.report_path).as_uri(),
-            link_text=f"Report of night {night.night_id}",
-            key=key("score", name, "report"),
-            description=f"Night {night.night_id} of {name}: one self-contained HTML file",
-        )
+    create_link_artifact(
+        link=Path(night.report_path).as_uri(),
+        link_text=f"Report of night {night.night_id}",
+        key=key("score", name, "report"),
+        description=f"Night {night.night_id} of {name}: one self-contained HTML file",
+    )
     return night.night_id

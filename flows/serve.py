@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.servers import (
     QUIET,
@@ -18,9 +21,13 @@ from flows.servers import (
     mlflow_server,
     prefect_server,
     stop_descendants,
+    tool,
 )
 from pipeline.errors import UserError, describe
 from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from flows.deployments import Target
 
 
 def serve(configs: list[Path], host: str, port: int, mlflow_port: int) -> None:
@@ -41,7 +48,13 @@ def serve(configs: list[Path], host: str, port: int, mlflow_port: int) -> None:
         children.wait_until_healthy(f"{api}/health")
         if tracking.startswith("http") and "MLFLOW_TRACKING_URI" not in os.environ:
             children.wait_until_healthy(f"{tracking}/health")
-        _serve_deployments(configs, api, tracking, home)
+        goals = _goals(configs)
+        command = [*tool("flows.serve"), "--deployments-only", *map(str, configs)]
+        children.start("the runner", command, os.environ, None, stop_signal=signal.SIGINT)
+        _introduce(api, tracking, home, goals)
+        while True:
+            children.check()
+            time.sleep(0.5)
 
 
 def _prefect(children: Children, home: Home, host: str, port: int, logs: Path) -> str:
@@ -72,32 +85,50 @@ def _mlflow(children: Children, home: Home, host: str, port: int, logs: Path) ->
     )
 
 
-def _serve_deployments(configs: list[Path], api: str, tracking: str, home: Home) -> None:
-    import prefect
+def _goals(configs: list[Path]) -> list[Target]:
     from prefect.client.orchestration import get_client
-    from rich.console import Console
 
-    from flows.deployments import KINDS, runner_deployment, targets
+    from flows.deployments import targets
 
     with get_client(sync_client=True) as client:
-        goals = targets(configs, client)
-    deployments = [runner_deployment(goal, kind) for goal in goals for kind in KINDS]
-    console = Console()
+        return targets(configs, client)
+
+
+def _introduce(api: str, tracking: str, home: Home, goals: list[Target]) -> None:
+    from flows.deployments import KINDS
+
     lines = [
         f"Prefect  {api.removesuffix('/api')}",
         f"MLflow   {tracking}",
-        f"home     {home.path}",
-        *(
-            f"serving  {kind.flow}/{kind.label}{goal.suffix}  {goal.cron(kind) or 'by hand'}"
-            for goal in goals
-            for kind in KINDS
-        ),
-        f"Run one now: PREFECT_API_URL={api} prefect deployment run {KINDS[1].flow}/"
-        f"{KINDS[1].label}{goals[0].suffix}",
+        f"Home     {home.path}",
+    ]
+    for goal in goals:
+        zone = goal.config.schedule.timezone
+        for kind in KINDS:
+            cron = goal.cron(kind)
+            lines.append(
+                f"Serving  {kind.flow}/{kind.label}{goal.suffix}  "
+                + (f"{cron}  {zone}" if cron else "by hand")
+            )
+    lines += [
+        "Run one now:",
+        f"  PREFECT_API_URL={api} prefect deployment run score/nightly{goals[0].suffix}",
         "Stop with Ctrl-C.",
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print("\n".join(lines), flush=True)
+
+
+def run_deployments(configs: list[Path]) -> None:
+    """Register the deployments and run what they schedule, until SIGINT; a child process's job."""
+    import prefect
+
+    from flows.deployments import KINDS, runner_deployment
+
+    # A child of a background shell job inherits SIGINT ignored, and Prefect stops cleanly by it
+    # alone: after SIGTERM it warns of a coroutine that it never awaited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    goals = _goals(configs)
+    deployments = [runner_deployment(goal, kind) for goal in goals for kind in KINDS]
     prefect.serve(*deployments, print_starting_message=False)
 
 
@@ -113,7 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--mlflow-port", type=int, default=5000, help="MLflow's port; 0: any free one"
     )
+    parser.add_argument("--deployments-only", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if given.deployments_only:
+        run_deployments(given.configs)
+        return 0
     try:
         serve(given.configs, given.host, given.port, given.mlflow_port)
     except KeyboardInterrupt:

@@ -11,9 +11,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NamedTuple
 
 import psutil
 
@@ -25,6 +26,17 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# By default a Prefect server keeps its concurrency leases in memory: restarted in the middle of a
+# run it forgets them, the slot stays taken, and every later run is cancelled.
+_LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
+LEASES = {_LEASES: "prefect.server.concurrency.lease_storage.filesystem"}
+
+
+class _Child(NamedTuple):
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path | None
+    stop_signal: signal.Signals
 
 
 class Children:
@@ -35,7 +47,7 @@ class Children:
     """
 
     def __init__(self) -> None:
-        self._running: list[tuple[str, subprocess.Popen[bytes], Path]] = []
+        self._running: list[_Child] = []
 
     def __enter__(self) -> Children:
         return self
@@ -49,29 +61,40 @@ class Children:
         self.stop()
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> subprocess.Popen[bytes]:
-        """Start `command`, its output going to `log`."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        """Start `command`; `stop_signal` asks it to end.
+
+        What it says goes to `log`, or to where this process's output goes.
+        """
+        with ExitStack() as stack:
+            output = None
+            if log is not None:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                output = stack.enter_context(log.open("ab"))
             process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=output,
                 env=dict(environment),
                 start_new_session=True,
             )
-        self._running.append((name, process, log))
+        self._running.append(_Child(name, process, log, stop_signal))
         return process
 
     def check(self) -> None:
         """Raise where a child has ended by itself."""
-        for name, process, log in self._running:
+        for name, process, log, _ in self._running:
             if process.poll() is not None:
                 raise UserError(
                     f"{name} stopped with exit code {process.returncode}",
-                    hint=f"Its last words: {_tail(log)}\nThe whole log is {log}.",
+                    hint=f"Its last words: {_tail(log)}\nThe whole log is {log}." if log else None,
                 )
 
     def wait_until_healthy(self, url: str, seconds: float = 180.0) -> None:
@@ -85,49 +108,56 @@ class Children:
         raise UserError(
             f"nothing answered at {url} within {seconds:.0f} s",
             hint="The machine may be overloaded: try again, and see the logs "
-            + ", ".join(str(log) for _, _, log in self._running)
+            + ", ".join(str(child.log) for child in self._running if child.log)
             + ".",
         )
 
     def stop(self) -> None:
-        """End every child and everything it has started; SIGTERM first, SIGKILL after a while."""
+        """End every child and everything it has started, the last one first."""
         while self._running:
-            _, process, _ = self._running.pop()
-            stop_tree(process)
+            child = self._running.pop()
+            stop_tree(child.process, child.stop_signal)
 
 
-def stop_tree(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+def stop_tree(
+    process: subprocess.Popen[bytes],
+    stop_signal: signal.Signals = signal.SIGTERM,
+    grace: float = GRACE_SECONDS,
+) -> None:
     """End a process and all its descendants.
 
-    The process itself gets SIGTERM and `grace` seconds to stop its own children; what is left
-    then, in whatever session, is killed.
+    The process itself gets `stop_signal` and `grace` seconds to stop its own children. What is
+    left then, in whatever session, gets SIGTERM, by which a flow run reports that it was aborted
+    and gives its place free, and at last SIGKILL.
     """
     tree: set[psutil.Process] = set()
     _collect(process.pid, tree)
     if process.poll() is None:
-        process.terminate()
+        process.send_signal(stop_signal)
     deadline = time.monotonic() + grace
     while process.poll() is None and time.monotonic() < deadline:
         _collect(process.pid, tree)
         time.sleep(0.05)
-    for member in tree:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
+    _end({member for member in tree if member.pid != process.pid}, grace)
+    if process.poll() is None:
+        process.kill()
     process.wait()
-    psutil.wait_procs([member for member in tree if member.pid != process.pid], timeout=5)
 
 
 def stop_descendants() -> None:
-    """Kill every process that this one has started and that is still there."""
-    left = psutil.Process().children(recursive=True)
-    for process in left:
-        try:
+    """End every process that this one has started and that is still there."""
+    _end(set(psutil.Process().children(recursive=True)), grace=1.0)
+
+
+def _end(processes: set[psutil.Process], grace: float) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=grace)
+    for process in stubborn:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(left, timeout=5)
+    psutil.wait_procs(stubborn, timeout=5)
 
 
 def _collect(pid: int, tree: set[psutil.Process]) -> None:
@@ -202,7 +232,7 @@ def prefect_server(
     children.start(
         "the Prefect server",
         [*tool("prefect"), "server", "start", "--host", host, "--port", str(port)],
-        environment,
+        {**environment, **LEASES},
         log,
     )
     return f"http://{host}:{port}/api"

@@ -329,8 +329,12 @@ def report(
     config: ConfigPath = DEFAULT_CONFIG,
     night: Annotated[int | None, typer.Option(help="Night. Default: the last one.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Write it anew from the tables.")] = False,
 ) -> None:
     """Say where a night's report is, or open it.
+
+    It is one HTML file that needs nothing else: send it, print it, put it on a page. Written from
+    the tables where it is missing.
 
     Examples:
 
@@ -341,7 +345,7 @@ def report(
     from pipeline import cli_report
 
     loaded, home = _load(config)
-    path = cli_report.find(home, loaded.name, night)
+    path = cli_report.find(home, loaded, night, again)
     typer.echo(path)
     if show:
         typer.launch(path.as_uri())

@@ -10,8 +10,14 @@ if TYPE_CHECKING:
 
     from pipeline.calibration import CalibrateResult
     from pipeline.ingest import IngestResult
-    from pipeline.scoring import NightResult
+    from pipeline.finishing import NightResult
     from pipeline.training import TrainResult
+
+PROMISES = {
+    "in force": "in force",
+    "broken": "BROKEN: more alerts than chance and the expected anomalies explain; see the report",
+    "none": "none: this threshold's method makes none",
+}
 
 
 def facts(console: Console, title: str, pairs: Mapping[str, Any]) -> None:
@@ -116,10 +122,12 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             "rows": f"{night.first_row_id:,} to {night.last_row_id:,}",
             "quarantined": night.quarantined,
             "scored": night.rows_scored,
-            "flagged": f"{night.flagged:,} ({night.alert_rate:.2%}; promised {low:.2%} to "
+            "flagged": f"{night.flagged:,}, {night.alert_rate:.2%} (chance allows {low:.2%} to "
             f"{high:.2%} of normal rows)",
-            "promise": night.guarantee,
+            "alerts": night.alerts,
+            "promise": PROMISES[night.guarantee],
             "model version": night.model_version,
+            **({"trouble": "; ".join(night.trouble)} if night.trouble else {}),
             "report": night.report_path,
         },
     )
