@@ -17,7 +17,7 @@ NULL_WORDS = (
 )  # fmt: skip
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 INFINITY = r"(?i)^[+-]?inf(?:inity)?$"
-OFFSET = re.compile(r"\d(?:\s?[Zz]|\s?[+-]\d\d(?::?\d\d)?)$")
+OFFSET = re.compile(r"\d(\s?[Zz]|\s?[+-]\d\d(?::?\d\d)?)$")
 
 
 class Numbers(NamedTuple):
@@ -28,11 +28,12 @@ class Numbers(NamedTuple):
 
 
 class Times(NamedTuple):
-    """A time column: UTC microseconds, and which cells were unreadable or carry an offset."""
+    """A time column: UTC microseconds; which cells were unreadable, which carry a UTC offset."""
 
     values: pa.Array
     unreadable: np.ndarray
     aware: np.ndarray
+    offsets: frozenset[str]
 
 
 def canonical(value: Any) -> str | None:
@@ -58,9 +59,9 @@ def texts(column: pa.Array) -> pa.Array:
     return spelled.take(encoded.indices)
 
 
-def text_categories(column: pa.Array, binary: bool) -> pa.Array:
+def text_categories(column: pa.Array, binary: bool, words_for_null: bool) -> pa.Array:
     """`texts` of a text file's cells: 1.0 and True become what a typed reader makes of them."""
-    column = without_null_words(column)
+    column = without_null_words(column) if words_for_null else column.cast(pa.string())
     column = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
     if binary:
         truth = pc.match_substring_regex(column, r"(?i)^(?:true|false)$")
@@ -103,7 +104,7 @@ def times(column: pa.Array, timezone: str | None) -> Times:
         values = column.cast(pa.timestamp("us", "UTC"), safe=False)
     else:
         values = localised(column.cast(pa.timestamp("us"), safe=False), timezone or "UTC")
-    return Times(values, np.zeros(n, bool), np.full(n, aware))
+    return Times(values, np.zeros(n, bool), np.full(n, aware), frozenset())
 
 
 def localised(column: pa.Array, timezone: str) -> pa.Array:
@@ -139,12 +140,15 @@ def _times_from_text(column: pa.Array, timezone: str) -> Times:
     series = pd.Series(cells.to_numpy(zero_copy_only=False), dtype=object)
     parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     present = cells.is_valid().to_numpy(zero_copy_only=False)
-    aware = np.array([bool(v and len(v) > 10 and OFFSET.search(v)) for v in series], bool)
+    found = [OFFSET.search(v) if v and len(v) > 10 else None for v in series]
+    aware = np.array([match is not None for match in found], bool)
+    offsets = frozenset(match[1].strip().upper() for match in found if match)
     stamps = parsed.to_numpy(dtype="datetime64[us]")
     instants = pa.array(stamps, pa.timestamp("us"), mask=np.isnat(stamps))
     utc = instants.cast(pa.timestamp("us", "UTC"))
     values = pc.if_else(pa.array(aware), utc, localised(instants, timezone))
-    return Times(values, present & np.isnat(stamps), aware)
+    readable = ~np.isnat(stamps)
+    return Times(values, present & ~readable, aware & readable, offsets)
 
 
 def _nan_to_null(values: pa.Array) -> pa.Array:

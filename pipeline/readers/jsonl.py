@@ -1,0 +1,69 @@
+"""JSON lines: one object a line, cells kept as the text they were written with."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.config import Source
+from pipeline.readers.base import BATCH_ROWS, Malformed, Opened, RawBatch
+
+CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
+
+
+def open_jsonl(path: Path, source: Source) -> Opened:
+    """Open a file of JSON lines; keys that a row lacks are missing cells."""
+    return Opened(None, _batches(path, source.encoding), cells_are_text=True)
+
+
+def _batches(path: Path, encoding: str) -> Iterator[RawBatch]:
+    decoder = json.JSONDecoder(
+        parse_float=str, parse_int=str, parse_constant=lambda word: CONSTANTS[word]
+    )
+    stream = pa.input_stream(str(path), compression="detect")
+    with stream, io.TextIOWrapper(stream, encoding=encoding, newline="\n") as text:
+        lines = (line.strip() for line in text)
+        numbered = enumerate((line for line in lines if line.strip("\ufeff")), start=1)
+        while chunk := list(islice(numbered, BATCH_ROWS)):
+            yield _batch(chunk, decoder)
+
+
+def _batch(chunk: list[tuple[int, str]], decoder: json.JSONDecoder) -> RawBatch:
+    objects: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    raw: list[str] = []
+    malformed: list[Malformed] = []
+    for number, line in chunk:
+        try:
+            value = decoder.decode(line.lstrip("\ufeff"))
+        except json.JSONDecodeError:
+            malformed.append(Malformed(number, line, "not valid JSON"))
+            continue
+        if not isinstance(value, dict):
+            malformed.append(Malformed(number, line, "not a JSON object"))
+            continue
+        objects.append(value)
+        numbers.append(number)
+        raw.append(line)
+    names = list(dict.fromkeys(name for one in objects for name in one))
+    arrays = [pa.array([_text(one.get(name)) for one in objects], pa.string()) for name in names]
+    if names:
+        rows = pa.RecordBatch.from_arrays(arrays, names=names)
+    else:
+        rows = pa.RecordBatch.from_struct_array(pa.array([{}] * len(objects), pa.struct([])))
+    return RawBatch(rows, np.array(numbers, dtype=np.int64), raw, malformed)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)
