@@ -1,0 +1,293 @@
+"""What a night's report says: every sentence, figure and row of it, from tables and scorer."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from pipeline import nights, sketches, tally
+from pipeline.explain import number, percent
+from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.lake import Lake
+    from pipeline.nights import Night
+    from vae_core import Scorer, Threshold
+
+SHOWN_NIGHTS = 30
+UNITS = {"elbo": "nats", "reconstruction_error": "scaled squared error per column"}
+
+
+def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
+    """Everything the page says, as text and drawings."""
+    config = lake.config
+    closing: dict[str, Any] = night.closing or {}
+    threshold = scorer.thresholds["anomaly_score"]
+    past = [n for n in nights.history(lake) if n.is_closed and n.night_id <= night.night_id]
+    before = past[-2] if len(past) > 1 else None
+    alerts = lake.count("alerts", ds.field("night_id") == night.night_id)
+    return {
+        "name": config.name,
+        "night_id": night.night_id,
+        "date": _when(closing["at"], config),
+        "verdict": _verdict(closing, alerts, threshold, config),
+        "facts": _facts(closing, alerts, config),
+        "rate": _rate(closing, threshold, config),
+        "labels": _labels(lake, night, threshold),
+        "scores": _scores(lake, night, scorer),
+        "alerts": _alerts(lake, night, alerts),
+        "quarantine": _quarantine(tally.quarantined(lake, night, before)),
+        "nights": _nights(past[-SHOWN_NIGHTS:], config),
+        "model": _model(night, scorer, threshold, config),
+        "unit": UNITS.get(scorer.score_kind, "standardised units"),
+        "origin": f"Rows {night.first:,} to {night.last:,} of {config.name}. This page can be "
+        f"written again from the tables: vae-anomaly report --night {night.night_id}.",
+    }
+
+
+def _verdict(
+    closing: dict[str, Any], alerts: int, threshold: Threshold, config: Config
+) -> dict[str, str]:
+    share, rate = percent(closing["alpha"]), percent(closing["alert_rate"])
+    count = f"{closing['flagged']:,} of {closing['scored']:,} rows were flagged, {rate}"
+    limit = percent(_limit(closing, config))
+    expected = config.alerts.expected_anomaly_share
+    who = (
+        "chance and the expected share of true anomalies explain"
+        if expected
+        else ("chance alone explains")
+    )
+    if closing["guarantee"] == "broken":
+        return {
+            "state": "broken",
+            "headline": f"The promise of at most {share} false alarms does not hold tonight",
+            "body": f"{count}, but {who} at most {limit}: rows no longer look like the "
+            "calibration rows, so a flag says less than it should. Look for a change in the "
+            "sources first; if the change is here to stay, calibrate or train anew.",
+        }
+    rows = "row" if alerts == 1 else "rows"
+    headline = (
+        f"{alerts:,} of {closing['scored']:,} {rows} deserve{'s' if alerts == 1 else ''} a look"
+        if alerts
+        else "No row deserves a look tonight"
+    )
+    if closing["guarantee"] == "none":
+        body = f"{count}. The method of this threshold ({threshold.method}) promises no rate."
+    else:
+        body = (
+            f"The promise of at most {share} false alarms holds: {count}, and {who} up to {limit}."
+        )
+    if config.alerts.fdr:
+        body += (
+            f" The alerts are chosen over the whole night so that of them, on average, at most "
+            f"{share} are false."
+        )
+    return {"state": "calm", "headline": headline, "body": body}
+
+
+def _facts(closing: dict[str, Any], alerts: int, config: Config) -> list[dict[str, Any]]:
+    broken = closing["guarantee"] == "broken"
+    counts = ["rows_in", "ingested", "quarantined", "scored", "flagged"]
+    facts = [
+        {"label": c.replace("_", " "), "value": f"{closing[c]:,}", "alarm": False} for c in counts
+    ]
+    if config.alerts.fdr:
+        facts.append({"label": "alerts", "value": f"{alerts:,}", "alarm": False})
+    rate = {"label": "alert rate", "value": percent(closing["alert_rate"]), "alarm": broken}
+    return [*facts, rate]
+
+
+def _rate(closing: dict[str, Any], threshold: Threshold, config: Config) -> dict[str, Any]:
+    share = percent(closing["alpha"])
+    note = (
+        f"Of rows like the calibration rows, {share} at most are flagged in the long run. One "
+        f"night of {closing['scored']:,} rows varies around that by chance, and true anomalies "
+        "add to it."
+    )
+    if closing["guarantee"] == "none":
+        note = f"The share of rows flagged, beside what {share} would give by chance."
+    expected = config.alerts.expected_anomaly_share
+    return {
+        "note": note,
+        "figure": sketches.rate_strip(
+            closing["alert_rate"],
+            closing["interval_low"],
+            closing["interval_high"],
+            _limit(closing, config),
+        ),
+        "confidence": f"{100 * NIGHT_CONFIDENCE:g} %",
+        "expected": percent(expected) if expected else "",
+    }
+
+
+def _labels(lake: Lake, night: Night, threshold: Threshold) -> dict[str, Any] | None:
+    counts = tally.against_labels(lake, night)
+    if counts is None:
+        return None
+    interval = beta_binomial_interval(threshold.rank, threshold.n, counts.normal)
+    low, high = (c / counts.normal if counts.normal else 0.0 for c in interval)
+    rate = counts.false_alarm_rate
+    found = (
+        f"{counts.found:,} of {counts.anomalies:,} labelled anomalies were flagged "
+        f"({percent(counts.recall)})."
+        if counts.recall is not None
+        else "No row is labelled an anomaly."
+    )
+    verdict = "within" if low <= rate <= high else ("above" if rate > high else "below")
+    return {
+        "note": f"{found} Among {counts.normal:,} normal rows {counts.false_alarms:,} were "
+        f"flagged, {percent(rate)}: {verdict} what chance allows ({percent(low)} to "
+        f"{percent(high)}). The labels had no part in training, calibration or scoring.",
+        "figure": sketches.rate_strip(rate, low, high, high, "false-alarm rate"),
+    }
+
+
+def _scores(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
+    calibration = scorer.calibration["anomaly_score"]
+    threshold = scorer.thresholds["anomaly_score"].value
+    summed = tally.scored(lake, night)
+    axis = sketches.ScoreAxis(calibration, summed.lowest, summed.highest, threshold)
+    counts = sum((axis.count(piece) for piece in tally.scores(lake, night)), np.zeros(1, np.int64))
+    return {
+        "note": "All rows of the night by anomaly score, with logarithmic counts. The axis is "
+        "linear about the calibration rows and logarithmic away from them.",
+        "figure": sketches.score_histogram(
+            axis.edges,
+            counts,
+            axis.count(calibration) * (summed.rows / len(calibration)),
+            threshold,
+            axis.positions,
+            axis.threshold_at,
+            axis.ticks(),
+        ),
+    }
+
+
+def _alerts(lake: Lake, night: Night, total: int) -> dict[str, Any]:
+    shown = min(total, lake.config.alerts.report_rows)
+    where = (ds.field("night_id") == night.night_id) & (ds.field("rank") <= shown)
+    rows = lake.read("alerts", where=where).sort_by("rank").to_pylist()
+    order = "most abnormal first: smallest p-value, then highest score"
+    if not total:
+        note = "None tonight."
+    elif shown < total:
+        note = f"The first {shown:,} of {total:,}, {order}. All are in the alerts table."
+    else:
+        note = f"All {total:,}, {order}."
+    return {"note": note, "rows": [_alert(row, lake.config) for row in rows]}
+
+
+def _alert(row: dict[str, Any], config: Config) -> dict[str, Any]:
+    raw: dict[str, Any] = json.loads(row["raw"])
+    reasons = row["reasons"] or []
+    telling = [*config.ids, *(name for r in reasons if (name := _column_of(r, raw)) is not None)]
+    telling = [name for name in dict.fromkeys(telling) if name in raw]
+    return {
+        "row_id": f"{row['_row_id']:,}",
+        "p_value": number(row["p_value"], 2),
+        "score": number(row["anomaly_score"]),
+        "when": _when(row["event_time"], config) if row["event_time"] else "",
+        "reasons": reasons,
+        "telling": [{"name": n, "value": _cell(raw[n])} for n in telling],
+        "rest": [{"name": n, "value": _cell(v)} for n, v in raw.items()],
+    }
+
+
+def _column_of(reason: str, raw: dict[str, Any]) -> str | None:
+    """The column that a reason speaks of: reasons start with its name."""
+    names = [name for name in raw if reason.startswith(f"{name} ")]
+    return max(names, key=len, default=None)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return number(value, 6) if isinstance(value, float) else str(value)
+
+
+def _quarantine(found: tally.Quarantined) -> dict[str, Any]:
+    reasons = [
+        {"text": text, "rows": f"{rows:,}", "files": _names(found.files[text])}
+        for text, rows in found.by_reason.most_common()
+    ]
+    reasons += [
+        {"text": f"file refused: {why}", "rows": "all", "files": _names({source})}
+        for source, why in sorted(found.refused.items())
+    ]
+    if not reasons:
+        note = "Nothing was set aside: every row that came in was valid."
+    else:
+        files = len(found.refused)
+        whole = f", and {files} {'file' if files == 1 else 'files'} refused whole" if files else ""
+        note = f"{found.rows:,} rows were set aside as they came{whole}."
+    return {"note": note, "reasons": reasons}
+
+
+def _names(sources: set[str], most: int = 3) -> str:
+    names = sorted({source.rstrip("/").rsplit("/", 1)[-1] for source in sources})
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _nights(past: list[Night], config: Config) -> dict[str, Any]:
+    closings = [dict(n.closing or {}) for n in past]
+    limits = [_limit(c, config) for c in closings]
+    rows = [
+        {
+            "night_id": n.night_id,
+            "closed": _when(c["at"], config, short=True),
+            "rows": f"{c['scored']:,}",
+            "flagged": f"{c['flagged']:,}",
+            "rate": percent(c["alert_rate"]),
+            "limit": percent(limit),
+            "state": c["guarantee"],
+            "model": n.model_version,
+            "now": n is past[-1],
+        }
+        for n, c, limit in zip(past, closings, limits, strict=True)
+    ]
+    return {
+        "figure": sketches.nights_line([c["alert_rate"] for c in closings], limits),
+        "rows": rows[::-1],
+    }
+
+
+def _model(
+    night: Night, scorer: Scorer, threshold: Threshold, config: Config
+) -> list[dict[str, str]]:
+    low, high = threshold.interval
+    entries = {
+        "model": f"{config.name}, version {night.model_version}",
+        "calibrated on": _calibrated_on(scorer, threshold),
+        "threshold": f"{number(threshold.value, 6)} by {threshold.method}, for at most "
+        f"{percent(threshold.alpha)} false alarms",
+        "its true rate": f"{percent(low)} to {percent(high)} (90 % interval)",
+        "score": scorer.score_kind.replace("_", " "),
+        "columns read": f"{len(scorer.encoding.names):,}",
+    }
+    return [{"label": label, "value": value} for label, value in entries.items()]
+
+
+def _calibrated_on(scorer: Scorer, threshold: Threshold) -> str:
+    rows = scorer.metadata.get("calibration")
+    if isinstance(rows, dict) and {"first", "last"} <= set(rows):
+        return f"rows {rows['first']:,} to {rows['last']:,} ({threshold.n:,} rows)"
+    return f"{threshold.n:,} rows"
+
+
+def _limit(closing: dict[str, Any], config: Config) -> float:
+    return float(closing["interval_high"] + config.alerts.expected_anomaly_share)
+
+
+def _when(at: datetime, config: Config, short: bool = False) -> str:
+    zone = ZoneInfo(config.schedule.timezone)
+    local = at.astimezone(zone)
+    if short:
+        return local.strftime("%Y-%m-%d %H:%M")
+    return f"{local.day} {local.strftime('%B %Y, %H:%M')} {local.tzname()}"

@@ -1,0 +1,225 @@
+"""Score a night: what arrived since the last one, each row once, with the night's own model.
+
+`pipeline.nights` holds the protocol that makes this safe to kill, repeat and run side by side.
+Here are the steps themselves, in order: scores, alerts, the closing row, and then what is made
+from the tables and can be made again: the report and the MLflow run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline import explain, fdr, finishing, nights, tables, tally
+from pipeline.errors import RegistryError, SchemaError
+from pipeline.finishing import NightResult
+from pipeline.frames import to_columns
+from pipeline.guarantee import judge_night
+from pipeline.progress import report as tell
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.home import Home
+    from pipeline.lake import Lake
+    from pipeline.nights import Night
+    from pipeline.progress import Progress
+    from vae_core import Scorer
+
+PIECE_ROWS = 100_000
+ALERT_ROWS = 10_000
+
+__all__ = ["NightResult", "score"]
+
+
+def score(
+    home: Home, config: Config, run_id: str | None = None, progress: Progress | None = None
+) -> NightResult | None:
+    """Resume the open night, or open one over everything not yet scored, and bring it to its end.
+
+    Args:
+        home: holds tables, registry and reports.
+        config: of the data set.
+        run_id: of the calling flow run, recorded with the rows.
+        progress: told the number of rows covered.
+
+    Returns:
+        The night that was closed, by this run or one beside it; the last night again where only
+        its report or its MLflow run was missing; None where there was nothing to do.
+
+    Raises:
+        RegistryError: no champion yet, or the night's model version is gone.
+        TableMissingError: no tables.
+        SchemaError: the model's columns do not fit the rows.
+        TrackingError: MLflow cannot be reached; at the end, everything else is safe by then.
+    """
+    from pipeline import registry
+    from pipeline.lake import Lake
+
+    lake = Lake(config, home)
+    tell(progress, 0, None, "looking for new rows")
+    night = nights.resume_or_open(
+        lake,
+        version=lambda: _champion(home, config).version,
+        stream_start=lambda: registry.stream_start(home, config.name),
+        run_id=run_id,
+    )
+    if night is None:
+        return finishing.repair(lake, progress)
+    scorer = registry.load_scorer(home, config.name, night.model_version, device=config.device)
+    _check_columns(scorer, config, night)
+    for covered in nights.score_pieces(
+        lake, night, lambda first, last: _score_rows(lake, scorer, night, first, last, run_id),
+        PIECE_ROWS,
+    ):  # fmt: skip
+        tell(progress, covered - night.first + 1, night.rows, "scoring rows")
+    _close(lake, scorer, night, run_id, progress)
+    closed = nights.find(lake, night.night_id)
+    assert closed is not None
+    return finishing.finish(lake, closed, scorer, progress)
+
+
+def _champion(home: Home, config: Config) -> Any:
+    from pipeline import registry
+
+    version = registry.champion(home, config.name)
+    if version is None:
+        raise RegistryError(
+            f"{config.name!r} has no champion: there is no model to score with",
+            hint="Make one with `vae-anomaly train` and `vae-anomaly calibrate`.",
+        )
+    return version
+
+
+def _check_columns(scorer: Scorer, config: Config, night: Night) -> None:
+    missing = [name for name in scorer.encoding.names if name not in config.stored]
+    if missing:
+        raise SchemaError(
+            f"version {night.model_version} of model {config.name!r} reads columns that "
+            f"{config.path} does not have: {', '.join(missing)}",
+            hint="Give the config its columns back, or train and promote a model for the new ones.",
+        )
+
+
+def _score_rows(
+    lake: Lake, scorer: Scorer, night: Night, first: int, last: int, run_id: str | None
+) -> pa.Table:
+    """Rows of the `scores` table for a range of `_row_id`."""
+    time = lake.config.time
+    wanted = [*scorer.encoding.names, *([time] if time else [])]
+    rows = pa.concat_tables(lake.scan_rows(first, last, wanted))
+    try:
+        scored = scorer.score(to_columns(rows, scorer.encoding))
+    except ValueError as error:
+        raise SchemaError(
+            f"version {night.model_version} of model {lake.config.name!r} cannot score rows "
+            f"{first:,} to {last:,}: {error}",
+            hint="Nothing of these rows was written. Mend what is named, or promote a version "
+            "that fits, and run again.",
+        ) from error
+    schema = tables.scores(lake.config)
+    count = rows.num_rows
+    constant = {
+        "model_name": lake.config.name,
+        "model_version": night.model_version,
+        "run_id": run_id,
+        "scored_at": nights.now(),
+    }
+    columns = {
+        **{name: pa.array(values) for name, values in scored.items()},
+        **{n: pa.array([v] * count, schema.field(n).type) for n, v in constant.items()},
+        "_row_id": rows.column("_row_id"),
+        "event_time": rows.column(time) if time else pa.nulls(count, tables.TIME),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _close(
+    lake: Lake, scorer: Scorer, night: Night, run_id: str | None, progress: Progress | None
+) -> None:
+    """Alerts, then the closing row; each is skipped where another run has written it."""
+    config = lake.config
+    threshold = scorer.thresholds["anomaly_score"]
+    n = len(scorer.calibration["anomaly_score"])
+    tell(progress, night.rows, night.rows, "writing alerts")
+    summed = tally.scored(lake, night, n if config.alerts.fdr else None)
+    cut_rank = (
+        None if summed.p_counts is None else fdr.cut_off_rank(summed.p_counts, threshold.alpha)
+    )
+    if not nights.has_alerts(lake, night):
+        nights.write_alerts(lake, night, _alerts(lake, scorer, night, n, cut_rank))
+    past = nights.history(lake)
+    before = next((p for p in past if p.night_id == night.night_id - 1), None)
+    refused = tally.quarantined(lake, night, before)
+    verdict = judge_night(
+        flagged=summed.flagged,
+        rows=summed.rows,
+        rank=threshold.rank,
+        n=threshold.n,
+        alpha=threshold.alpha,
+        promised=threshold.guarantee,
+        expected_share=config.alerts.expected_anomaly_share,
+    )
+    facts = {
+        "rows_in": night.rows + refused.rows,
+        "ingested": night.rows,
+        "quarantined": refused.rows,
+        "scored": summed.rows,
+        "flagged": summed.flagged,
+        "alpha": threshold.alpha,
+        "cut_off": threshold.value if cut_rank is None else cut_rank / (n + 1),
+        "guarantee": verdict.state,
+        "alert_rate": verdict.rate,
+        "interval_low": verdict.low,
+        "interval_high": verdict.high,
+        "trouble_sources": refused.trouble(),
+    }
+    nights.close(lake, night, facts, run_id)
+
+
+def _alerts(
+    lake: Lake, scorer: Scorer, night: Night, n: int, cut_rank: int | None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of the `alerts` table with raw values and reasons, in order of `_row_id`."""
+    schema = tables.alerts(lake.config)
+    chosen = tally.selected(lake, night, n, cut_rank).sort_by("_row_id")
+    created = nights.now()
+    for start in range(0, chosen.num_rows, ALERT_ROWS):
+        piece = chosen.slice(start, ALERT_ROWS)
+        raw = _rows_by_id(lake, piece.column("_row_id").to_numpy())
+        told = explain.reasons(scorer, to_columns(raw, scorer.encoding))
+        count = piece.num_rows
+        columns = {
+            **{name: piece.column(name) for name in piece.column_names},
+            "night_id": pa.array([night.night_id] * count, pa.int64()),
+            "raw": pa.array(_json_rows(raw.select(lake.config.stored)), pa.string()),
+            "reasons": pa.array(told, schema.field("reasons").type),
+            "model_version": pa.array([night.model_version] * count, pa.int64()),
+            "created_at": pa.array([created] * count, tables.TIME),
+        }
+        table = pa.table([columns[name] for name in schema.names], schema=schema)
+        yield from table.combine_chunks().to_batches()
+
+
+def _rows_by_id(lake: Lake, row_ids: np.ndarray) -> pa.Table:
+    """The ingested rows with these ascending ids."""
+    row = ds.field("_row_id")
+    between = (row >= int(row_ids[0])) & (row <= int(row_ids[-1]))
+    rows = lake.read("ingested", where=between & row.isin(pa.array(row_ids)))
+    if rows.num_rows != len(row_ids):
+        raise SchemaError(
+            f"{len(row_ids):,} flagged rows expected in `ingested`, {rows.num_rows:,} found",
+            hint="Rows that a night has scored must stay in the table until it is closed.",
+        )
+    return rows.sort_by("_row_id")
+
+
+def _json_rows(rows: pa.Table) -> list[str]:
+    return [
+        json.dumps(row, ensure_ascii=False, default=lambda value: value.isoformat())
+        for row in rows.to_pylist()
+    ]
