@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .columns import Layout
+from .corruption import Corruption
+from .device import single_threaded
 from .models import Model
 from .objectives import elbo_parts, objective
 
 Reporter = Callable[[dict[str, float]], None]
-VALIDATION_ROWS = 20_000
+VALIDATION_ROWS = 5_000
+# activations per layer and step below which a second thread costs more than it saves
+SMALL_STEP = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,20 @@ def train(
     """
     if len(rows) == 0 or len(validation) == 0:
         raise ValueError("training needs at least one training row and one validation row")
-    validation = validation[:VALIDATION_ROWS]
+    widest = max(p.shape[-1] for p in model.parameters())
+    small = min(config.batch_size, len(rows)) * model.members * widest < SMALL_STEP
+    with single_threaded() if small else nullcontext():
+        return _train(model, rows, validation[:VALIDATION_ROWS], config, seed, report)
+
+
+def _train(
+    model: Model,
+    rows: Tensor,
+    validation: Tensor,
+    config: TrainConfig,
+    seed: int,
+    report: Reporter | None,
+) -> TrainResult:
     plan = _Plan.make(len(rows), config)
     generator = torch.Generator(device=rows.device).manual_seed(seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -110,7 +127,7 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    corrupt = _Corruption(model.likelihood.layout, config, generator)
+    corrupt = Corruption(model.likelihood.layout, config.noise, config.drop, generator)
     autocast = torch.autocast(
         rows.device.type, dtype=torch.bfloat16, enabled=_use_bf16(rows.device, config)
     )
@@ -195,45 +212,6 @@ def _batches(members: int, rows: int, batch: int, generator: torch.Generator) ->
         order = order[:, batch:]
 
 
-class _Corruption:
-    """Noise on the encoder's input; the target stays clean."""
-
-    def __init__(self, layout: Layout, config: TrainConfig, generator: torch.Generator) -> None:
-        self.layout, self.config, self.generator = layout, config, generator
-
-    def __call__(self, x: Tensor) -> Tensor:
-        layout, config = self.layout, self.config
-        x = x.clone()
-        if config.noise and layout.numeric:
-            x[..., : layout.numeric] += config.noise * self._random(x, layout.numeric, normal=True)
-        if not config.drop:
-            return x
-        for block in layout.one_hots:
-            hidden = self._random(x, 1) < config.drop
-            other = torch.zeros(block.stop - block.start, device=x.device)
-            other[0] = 1.0
-            # a missing cell has no category to hide
-            known = x[..., block].sum(-1, keepdim=True) > 0
-            x[..., block] = torch.where(hidden & known, other, x[..., block])
-        if layout.nullable:
-            blank = self._random(x, len(layout.nullable)) < config.drop
-            for i, column in enumerate(layout.nullable):
-                cells = _cells(layout, column)
-                x[..., cells] = torch.where(blank[..., i : i + 1], 0.0, x[..., cells])
-            x[..., layout.mask] = torch.where(blank, 0.0, x[..., layout.mask])
-        return x
-
-    def _random(self, x: Tensor, width: int, normal: bool = False) -> Tensor:
-        make = torch.randn if normal else torch.rand
-        return make(*x.shape[:-1], width, generator=self.generator, device=x.device)
-
-
-def _cells(layout: Layout, column: int) -> slice:
-    """Encoded cells of one of the D columns."""
-    first = layout.numeric + layout.binary
-    return slice(column, column + 1) if column < first else layout.one_hots[column - first]
-
-
 def _use_bf16(device: torch.device, config: TrainConfig) -> bool:
     return config.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
 
@@ -246,10 +224,10 @@ def _tame_gradients(parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
     norm = squares.sum(0).sqrt()
     finite = torch.isfinite(norm)
     factor = (clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
+    factor = torch.where(finite, factor, 0.0)
     for g in gradients:
-        shape = (-1, *[1] * (g.dim() - 1))
-        g.mul_(factor.view(shape))
-        g.copy_(torch.where(finite.view(shape), g, 0.0))
+        # a NaN times 0 is a NaN: the cells must go before the factor comes
+        torch.nan_to_num_(g, 0.0, 0.0, 0.0).mul_(factor.view(-1, *[1] * (g.dim() - 1)))
     return (~finite).sum()
 
 

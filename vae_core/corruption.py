@@ -1,0 +1,59 @@
+"""What denoising training does to the rows that the encoder sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .columns import Layout
+
+
+class Corruption:
+    """Noise on the encoder's input; the target stays clean.
+
+    Args:
+        layout: of the rows.
+        noise: standard deviation added to numeric cells, scaled units.
+        drop: probability that a category is hidden in the unseen bucket, and that an observed
+            nullable cell is blanked.
+        generator: on the rows' device.
+
+    Reference: Vincent et al. (2008); Im et al. (2017), Denoising Criterion for VAEs.
+    """
+
+    def __init__(
+        self, layout: Layout, noise: float, drop: float, generator: torch.Generator
+    ) -> None:
+        self.layout, self.noise, self.drop, self.generator = layout, noise, drop, generator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layout = self.layout
+        x = x.clone()
+        if self.noise and layout.numeric:
+            x[..., : layout.numeric] += self.noise * self._random(x, layout.numeric, normal=True)
+        if not self.drop:
+            return x
+        for block in layout.one_hots:
+            hidden = self._random(x, 1) < self.drop
+            other = torch.zeros(block.stop - block.start, device=x.device)
+            other[0] = 1.0
+            # a missing cell has no category to hide
+            known = x[..., block].sum(-1, keepdim=True) > 0
+            x[..., block] = torch.where(hidden & known, other, x[..., block])
+        if layout.nullable:
+            blank = self._random(x, len(layout.nullable)) < self.drop
+            for i, column in enumerate(layout.nullable):
+                cells = _cells(layout, column)
+                x[..., cells] = torch.where(blank[..., i : i + 1], 0.0, x[..., cells])
+            x[..., layout.mask] = torch.where(blank, 0.0, x[..., layout.mask])
+        return x
+
+    def _random(self, x: Tensor, width: int, normal: bool = False) -> Tensor:
+        make = torch.randn if normal else torch.rand
+        return make(*x.shape[:-1], width, generator=self.generator, device=x.device)
+
+
+def _cells(layout: Layout, column: int) -> slice:
+    """Encoded cells of one of the D columns."""
+    first = layout.numeric + layout.binary
+    return slice(column, column + 1) if column < first else layout.one_hots[column - first]
