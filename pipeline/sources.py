@@ -44,28 +44,30 @@ def list_files(config: Config) -> tuple[list[Path], list[Path]]:
     Raises:
         SourceError: nothing lies at `source.path`.
     """
-    path = Path(config.source_path)
+    return find_files(
+        config.source_path,
+        config.source.format,
+        f"Write where your data lies into `source.path` of {config.path}; a relative path starts "
+        "at that file's folder.",
+    )
+
+
+def find_files(place: str, kind: str, hint: str) -> tuple[list[Path], list[Path]]:
+    """As `list_files`, for a file, folder or glob; `hint` says what to do where there is none."""
+    path = Path(place)
     if path.is_file():
         return [path], []
     if path.is_dir():
         found = [p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path)]
-        known = [p for p in found if config.source.format != "auto" or _format_of(p)]
+        known = [p for p in found if kind != "auto" or _format_of(p)]
         unknown = sorted(set(found) - set(known))
         return sorted(known, key=lambda p: natural(str(p))), unknown
-    matches = [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute)
+    matches = [Path(p) for p in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute)
     files = [p for p in matches if p.is_file()]
     if files:
         return sorted(files, key=lambda p: natural(str(p))), []
-    if glob.has_magic(str(path)):
-        raise SourceError(
-            f"no file matches {path}",
-            hint=f"Check `source.path` in {config.path}; a relative path starts at its folder.",
-        )
-    raise SourceError(
-        f"there is no file or folder {path}",
-        hint=f"Write where your data lies into `source.path` of {config.path}; "
-        "a relative path starts at that file's folder.",
-    )
+    what = "no file matches" if glob.has_magic(place) else "there is no file or folder"
+    raise SourceError(f"{what} {path}", hint=hint)
 
 
 def fingerprint(path: Path, source: Source) -> Fingerprint:
