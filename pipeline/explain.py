@@ -41,7 +41,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = 3) -> 
 
     Only what pushes a score up is a reason, and what adds less than 2 % of all that does is
     left out, so a row may have fewer than `top`. The latent part (the row as a whole lies
-    where the model saw few rows) competes with the columns.
+    where the model saw few rows) is told only where it outweighs every column.
 
     Args:
         scorer: explains, reconstructs and gives the probability of categories.
@@ -61,14 +61,14 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = 3) -> 
     out: list[list[str]] = []
     for row, line in enumerate(parts):
         worth = line[line > 0].sum() * _SMALL_SHARE
-        order = np.argsort(-line, kind="stable")[:top]
         told: list[str] = []
-        for column in order:
+        for place, column in enumerate(np.argsort(-line, kind="stable")):
             name = names[column]
-            if line[column] <= worth or line[column] <= 0:
+            if line[column] <= max(worth, 0.0) or len(told) == top:
                 break
             if name is None:
-                told.append(LATENT)
+                if place == 0:
+                    told.append(LATENT)
                 continue
             known = probability.get(name)
             told.append(
@@ -99,7 +99,7 @@ def say(name: str, value: Any, expected: Any, probability: float | None = None) 
         if _missing(expected):
             return f"{name} missing"
         if probability is None and isinstance(expected, (int, float, np.number)):
-            return f"{name} missing, where this model expects about {number(expected)}"
+            return f"{name} missing, where this model expects about {number(expected, 2)}"
         return f"{name} missing, which is unusual here"
     if probability is not None:
         return _say_category(name, value, expected, probability)
@@ -128,8 +128,11 @@ def _say_number(name: str, value: float, expected: Any) -> str:
     while shown == wanted and digits < 12:
         digits += 1
         shown, wanted = number(value, digits), number(middle, digits)
-    about = "about" if digits == 3 else "almost exactly"
-    return f"{name} = {shown}, where this model expects {about} {wanted}"
+    if digits == 3:
+        rough = number(middle, 2)
+        wanted = wanted if rough == shown else rough
+        return f"{name} = {shown}, where this model expects about {wanted}"
+    return f"{name} = {shown}, where this model expects almost exactly {wanted}"
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -7,6 +7,7 @@ telephone. Values of the data are text wherever they stand: the template escapes
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,4 +75,5 @@ def render(said: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(**said)
+    page = environment.get_template("report.html").render(**said)
+    return re.sub(r"(?<=\d) %", "\u00a0%", page)  # no line ends between a figure and its sign

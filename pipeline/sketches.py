@@ -41,7 +41,7 @@ def rate_strip(
         _rect("expected", at(high), at(limit), 34, 66) if limit > high else "",
         _rect("chance", at(low), at(high), 34, 66),
         _line("limit", at(limit), 22, 78),
-        _line("mark beyond" if rate > limit else "mark", at(rate), 10, 90),
+        _line("mark beyond" if rate > limit else "mark", at(rate), 10, 74),
     ]
     labels = [_label(at(tick), percent(tick), "tick") for tick in _linear_ticks(top)]
     said = (
