@@ -42,6 +42,8 @@ def _plain(value: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, int) and not isinstance(value, bool):

@@ -42,17 +42,20 @@ def ingest(config: str, home: str) -> None:
     name = load_config(config).name
     logger = get_run_logger()
     logger.info(
-        "%d rows in: %d ingested, %d quarantined",
+        "%d rows in: %d ingested, %d quarantined; %d files refused",
         result.rows_in,
         result.ingested,
         result.quarantined,
+        len(result.refused_files),
     )
+    for note in [*result.notes, *(note for file in result.files for note in file.notes)]:
+        logger.info(note)
     publish(
         "ingest",
         name,
         [
             {
-                "file": str(file.path),
+                "file": file.path,
                 "status": file.status,
                 "rows in": file.rows_in,
                 "ingested": file.ingested,
@@ -60,6 +63,7 @@ def ingest(config: str, home: str) -> None:
                 "reason": file.reason or "",
             }
             for file in result.files
+            if file.status != "skipped"
         ],
         f"Ingest of {name}",
         {
@@ -67,6 +71,7 @@ def ingest(config: str, home: str) -> None:
             "ingested": result.ingested,
             "quarantined": result.quarantined,
             "files refused": len(result.refused_files),
+            "files skipped": sum(file.status == "skipped" for file in result.files),
             "first row id": result.first_row_id,
             "last row id": result.last_row_id,
         },

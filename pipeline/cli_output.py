@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.calibration import CalibrateResult
-    from pipeline.ingest import IngestResult
     from pipeline.finishing import NightResult
+    from pipeline.ingest import IngestResult
     from pipeline.training import TrainResult
 
 PROMISES = {
@@ -67,6 +67,8 @@ def ingested(console: Console, result: IngestResult) -> None:
         )
     if shown:
         console.print(table)
+    for note in [*result.notes, *(note for file in result.files for note in file.notes)]:
+        console.print(f"Note: {note}", markup=False, highlight=False)
     skipped = len(result.files) - len(shown)
     console.print(
         f"{text(result.rows_in)} rows in: {text(result.ingested)} ingested, "
