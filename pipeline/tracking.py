@@ -12,11 +12,13 @@ import math
 import os
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
@@ -30,7 +32,16 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.home import Home
 
-__all__ = ["Run", "TrackingError", "code_version", "connect", "content_hash", "newest_run", "start"]
+__all__ = [
+    "Run",
+    "TrackingError",
+    "code_version",
+    "connect",
+    "content_hash",
+    "newest_run",
+    "pyfunc",
+]
+__all__ += ["start"]
 
 _BATCH = 1000
 _PROBE_SECONDS = 5.0
@@ -209,6 +220,17 @@ def connect(home: Home) -> MlflowClient:
             hint="Check MLFLOW_TRACKING_URI, or unset it to use the store in the home folder.",
         ) from error
     return client
+
+
+def pyfunc() -> ModuleType:
+    """``mlflow.pyfunc``, imported so that it works where warnings are errors.
+
+    Its own import warns, and silences that for everybody but those who turn warnings into errors.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        import mlflow.pyfunc
+    return mlflow.pyfunc
 
 
 def newest_run(home: Home, name: str, stage: str) -> str | None:

@@ -1,0 +1,75 @@
+"""Rows of the lake as columns in memory, with a bound on how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.frames import is_anomaly, to_columns
+from pipeline.progress import Progress, report
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.lake import Lake
+    from pipeline.split import Range
+
+MOST_ROWS = 2_000_000
+
+__all__ = ["MOST_ROWS", "Rows", "read_rows"]
+
+
+class Rows(NamedTuple):
+    """Columns, (N,) each, and (N,) labels: true for anomalies, None where not asked for."""
+
+    columns: dict[str, np.ndarray]
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def take(self, positions: np.ndarray) -> Rows:
+        """The rows at some positions, or where a mask is true."""
+        labels = None if self.labels is None else self.labels[positions]
+        return Rows({name: v[positions] for name, v in self.columns.items()}, labels)
+
+
+def read_rows(
+    lake: Lake,
+    config: Config,
+    rows: Range,
+    *,
+    labels: bool = False,
+    most: int = MOST_ROWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Rows:
+    """Read a range of ingested rows, or a uniform sample of it, in row order.
+
+    Args:
+        lake: to read from.
+        config: names the feature columns and the label.
+        rows: the range; no other row is touched.
+        labels: read the label column as well, where the config has one.
+        most: rows kept at most.
+        seed: of the sample.
+        progress: told as rows are read.
+    """
+    kept = np.arange(rows.rows)
+    if rows.rows > most:
+        rng = np.random.default_rng(seed)
+        kept = np.sort(rng.choice(rows.rows, most, replace=False, shuffle=False))
+    wanted = [*config.features, *([config.label] if labels and config.label else [])]
+    pieces: list[pa.Table] = []
+    done = 0
+    for piece in lake.scan_rows(rows.first, rows.last, wanted):
+        low, high = np.searchsorted(kept, [done, done + piece.num_rows])
+        pieces.append(
+            piece if high - low == piece.num_rows else piece.take(pa.array(kept[low:high] - done))
+        )
+        done += piece.num_rows
+        report(progress, done, rows.rows, "reading rows")
+    table = pa.concat_tables(pieces)
+    truth = is_anomaly(table.column(config.label), config) if labels and config.label else None
+    return Rows(to_columns(table, config), truth)

@@ -1,0 +1,206 @@
+"""Train a scorer on the data set's training rows and log it, not registered and not calibrated."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import tracking
+from pipeline.errors import UserError
+from pipeline.lake import Lake
+from pipeline.progress import Progress, report
+from pipeline.sampling import Rows, read_rows
+from pipeline.split import Split, make_split
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.fitting import FitResult
+    from pipeline.home import Home
+    from vae_core import Scorer
+
+__all__ = ["TrainResult", "TrainingError", "train"]
+
+QUALITY_ROWS = 5000
+
+
+class TrainingError(UserError):
+    """The rows, the settings or the device do not allow training."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        run_id: MLflow run; its artifact ``scorer/`` is what ``calibrate`` takes.
+        split: the rows that trained, stopped early, and are left to calibrate.
+        metrics: final ones, as logged.
+        dropped: constant columns that were left out.
+    """
+
+    run_id: str
+    split: Split
+    metrics: dict[str, float]
+    dropped: tuple[str, ...]
+
+
+def train(home: Home, config: Config, progress: Progress | None = None) -> TrainResult:
+    """Fix the split, read its training and validation rows, fit, measure, log.
+
+    Labels are not read. Of more than two million training rows a uniform sample is used.
+
+    Args:
+        home: tables and tracking store.
+        config: of the data set.
+        progress: told as rows are read and steps are taken.
+
+    Raises:
+        TableMissingError: the tables have not been created.
+        NotEnoughRows: nothing is ingested, or a part of the split would be empty.
+        TrainingError: every column is constant, the device is not to be had, …
+        TrackingError: the MLflow store cannot be used.
+    """
+    lake = Lake(config, home)
+    split = make_split(lake, config)
+    with tracking.start(home, config, "train") as run:
+        rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
+        held_out = read_rows(lake, config, split.validation, seed=config.seed)
+        data_hash = tracking.content_hash(rows.columns)
+        _log_data(run, lake, config, split, rows, held_out, data_hash)
+        fitted = _fit(config, rows, held_out, progress)
+        scorer = fitted.scorer
+        scorer.metadata |= {
+            "name": config.name,
+            "split": split.to_dict(),
+            "training_run": run.run_id,
+            "data_hash": data_hash,
+            "code_version": tracking.code_version(),
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "training_rows": len(rows),
+            "dropped_columns": list(fitted.dropped),
+        }
+        report(progress, 0, None, "measuring quality")
+        metrics = _measure(run, fitted, rows, held_out)
+        run.log_history(fitted.training.history)
+        run.log_metrics(metrics)
+        run.log_json(scorer.diagnostics, "diagnostics.json")
+        run.set_tags({"dropped_columns": ", ".join(fitted.dropped)[:4000]})
+        with tempfile.TemporaryDirectory() as folder:
+            scorer.save(Path(folder) / "scorer")
+            run.log_file(Path(folder) / "scorer", "scorer")
+    return TrainResult(run.run_id, split, metrics, fitted.dropped)
+
+
+def _fit(config: Config, rows: Rows, held_out: Rows, progress: Progress | None) -> FitResult:
+    from pipeline.fitting import fit_scorer
+    from vae_core import ModelConfig, TrainConfig
+
+    training = TrainConfig(**config.training.model_dump())
+    epoch = len(rows) / min(training.batch_size, len(rows))
+    steps = max(1, min(training.max_steps, math.ceil(training.max_epochs * epoch)))
+
+    def told(entry: dict[str, float]) -> None:
+        elbo = entry.get("validation_elbo", float("nan"))
+        report(progress, int(entry["step"]), steps, f"training, validation ELBO {elbo:.2f}")
+
+    try:
+        return fit_scorer(
+            rows.columns,
+            held_out.columns,
+            config.feature_columns,
+            model=ModelConfig(**config.model.model_dump()),
+            training=training,
+            score=config.threshold.score,
+            device=config.device,
+            seed=config.seed,
+            report=told,
+        )
+    except (ValueError, FloatingPointError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise TrainingError(
+            f"{config.name!r} cannot be trained: {error}", hint=f"See the columns in {config.path}."
+        ) from error
+
+
+def _log_data(
+    run: tracking.Run,
+    lake: Lake,
+    config: Config,
+    split: Split,
+    rows: Rows,
+    held_out: Rows,
+    data_hash: str,
+) -> None:
+    uri = lake.uri("ingested")
+    for context, part, digest, used in (
+        ("training", split.train, data_hash, rows),
+        ("validation", split.validation, tracking.content_hash(held_out.columns), held_out),
+    ):
+        profile = {**part.to_dict(), "rows": part.rows, "rows_used": len(used)}
+        run.log_rows(context, config.name, uri, digest, profile)
+    tags: dict[str, Any] = {"data_hash": data_hash}
+    for name, part in split.to_dict().items():
+        tags[f"{name}_rows"] = f"{part['first']}-{part['last']}"
+    run.set_tags(tags)
+
+
+def _measure(run: tracking.Run, fitted: FitResult, rows: Rows, held_out: Rows) -> dict[str, float]:
+    """Quality on held-out rows, logged with its figures; returns the final metrics."""
+    from pipeline import figures
+    from pipeline.quality import generation_quality, reconstruction_quality
+
+    scorer = fitted.scorer
+    some = _some(held_out)
+    real = readable(scorer, some)
+    raw = scorer.raw_scores(some.columns)
+    metrics = {
+        "elbo": float(np.mean(raw.elbo)),
+        "kl": float(np.mean(raw.kl)),
+        "reconstruction_error": float(np.mean(raw.reconstruction_error)),
+        "training_seconds": fitted.seconds,
+        "training_rows": float(fitted.training.rows),
+        "skipped_steps": float(fitted.training.skipped_steps),
+        "best_epoch": float(np.mean(fitted.training.best_epoch)),
+    }
+    for name in ("active_units", "mutual_information", "decoder_variance_at_bound"):
+        if name in scorer.diagnostics:
+            metrics[name] = float(scorer.diagnostics[name])
+    reconstructed = scorer.reconstruct(some.columns)
+    quality = reconstruction_quality(real, reconstructed, scorer.expected_probability(some.columns))
+    run.log_json(quality, "quality/reconstruction.json")
+    for measure in ("explained", "accuracy", "mean_log_probability"):
+        values = [q[measure] for q in quality.values() if math.isfinite(q.get(measure, math.nan))]
+        if values:
+            metrics[f"reconstruction_{measure}"] = float(np.mean(values))
+    run.log_figure(figures.loss_curves(fitted.training.history), "loss")
+    run.log_figure(figures.reconstruction_scatter(real, reconstructed, quality), "reconstructions")
+    run.log_figure(figures.latent_scatter(scorer.embed(some.columns), raw.anomaly_score), "latents")
+    if scorer.model.has_elbo:
+        other = readable(scorer, _some(rows, len(some)))
+        generation = generation_quality(scorer.generate(len(some)), real, other)
+        run.log_json(generation, "quality/generation.json")
+        run.log_figure(figures.generation_chart(generation), "generation")
+        for name, value in generation["metrics"].items():
+            metrics[f"generation_{name}"] = value["generated"]
+            metrics[f"generation_{name}_ceiling"] = value["ceiling"]
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def readable(scorer: Scorer, rows: Rows) -> dict[str, np.ndarray]:
+    """The model's columns as it spells them: one text per category, unseen ones in one bucket."""
+    spelled = scorer.encoding.decode(scorer.encoding.encode(rows.columns)[0])
+    numeric = {column.name for column in scorer.encoding.numeric}
+    return {n: rows.columns[n] if n in numeric else v for n, v in spelled.items()}
+
+
+def _some(rows: Rows, most: int = QUALITY_ROWS) -> Rows:
+    if len(rows) <= most:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False)))
