@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from pipeline.config import Config
 from pipeline.errors import SourceError
@@ -24,7 +25,7 @@ from pipeline.lake import Lake
 from pipeline.ledger import counted, domains, if_known, known_ids, of_file, refuse, transaction_ids
 from pipeline.progress import Progress, report
 from pipeline.schema import Checked, RowChecker, check_keys, check_names, check_types
-from pipeline.sources import Fingerprint, fingerprint, is_unchanged, list_files, open_file
+from pipeline.sources import Fingerprint, fingerprint, is_unchanged, list_files, name_of, open_file
 from pipeline.spool import Spool
 from pipeline.tables import TABLES
 
@@ -69,19 +70,20 @@ def ingest_file(lake: Lake, path: Path) -> FileResult:
     seen: Fingerprint | None = None
     try:
         seen = fingerprint(path, lake.config.source)
-        known = if_known(lake, path, seen)
-        return known or _ingest_new(lake, path, seen)
+        handle = lake.open("ingested")
+        known = if_known(lake, handle, path, seen)
+        return known or _ingest_new(lake, handle, path, seen)
     except SourceError as error:
         return refuse(lake, path, seen.hash if seen else "", error)
 
 
-def _ingest_new(lake: Lake, path: Path, seen: Fingerprint) -> FileResult:
+def _ingest_new(lake: Lake, handle: DeltaTable, path: Path, seen: Fingerprint) -> FileResult:
     config = lake.config
     now = datetime.now(UTC)
     quarantine_schema, rows_schema = TABLES["quarantine"](config), _unnumbered(config)
     with Spool(rows_schema) as good, Spool(quarantine_schema) as bad:
         notes, reasons = [], Counter[str]()
-        for item in _checked(lake, path):
+        for item in _checked(lake, handle, path):
             if isinstance(item, str):
                 notes.append(item)
                 continue
@@ -95,12 +97,16 @@ def _ingest_new(lake: Lake, path: Path, seen: Fingerprint) -> FileResult:
         rows_in = good.rows + bad.rows
         if rows_in == 0:
             return FileResult(
-                str(path), seen.hash, status="skipped", reason="has no rows yet", notes=tuple(notes)
+                name_of(path),
+                seen.hash,
+                status="skipped",
+                reason="has no rows yet",
+                notes=tuple(notes),
             )
         if good.rows == 0:
             (most, _), *_ = reasons.most_common(1)
             notes.append(f"every row was quarantined; most often {most}")
-        ids = transaction_ids(lake, path, seen)
+        ids = transaction_ids(lake, handle, path, seen)
         if bad.rows:
             _write_quarantine(lake, bad, ids.quarantine, path, seen)
         numbered = lake.append_numbered(
@@ -109,14 +115,13 @@ def _ingest_new(lake: Lake, path: Path, seen: Fingerprint) -> FileResult:
             ids.ingested,
         )
     if numbered is None:
-        known = if_known(lake, path, seen)
-        return known or FileResult(
-            str(path), seen.hash, status="skipped", reason="another run has ingested it"
+        return FileResult(
+            name_of(path), seen.hash, status="skipped", reason="another run has just ingested it"
         )
     return counted(lake, path, seen, numbered, rows_in, tuple(notes))
 
 
-def _checked(lake: Lake, path: Path) -> Iterator[Checked | str]:
+def _checked(lake: Lake, handle: DeltaTable, path: Path) -> Iterator[Checked | str]:
     """The file's rows, checked; and, as text, what is odd about it but accepted."""
     config = lake.config
     opened = open_file(path, config.source)
@@ -128,12 +133,18 @@ def _checked(lake: Lake, path: Path) -> Iterator[Checked | str]:
             check_types(opened.schema, config)
     for batch in opened.batches:
         if checker is None:
-            checker = RowChecker(config, domains(lake), known_ids(lake))
+            checker = RowChecker(config, domains(lake, handle), known_ids(lake, handle))
             if opened.schema is None:
                 check_keys(batch, config)
         if opened.schema is None:
             extra |= set(batch.rows.schema.names) - set(config.columns)
-        yield checker.check(batch, opened)
+        try:
+            yield checker.check(batch, opened)
+        except (pa.ArrowException, UnicodeError) as error:
+            raise SourceError(
+                f"holds cells that cannot be converted ({' '.join(str(error).split())[:300]})",
+                hint="Mend the file, or give the column `role: ignore`.",
+            ) from None
     if extra:
         yield f"columns that the config does not name were left out: {', '.join(sorted(extra))}"
     if checker is not None and len(checker.offsets) > 1:
@@ -188,7 +199,7 @@ def _provenance(
     n: int, numbers: np.ndarray, path: Path, seen: Fingerprint, now: datetime
 ) -> dict[str, pa.Array]:
     return {
-        "_source": pa.array([str(path)] * n, pa.string()),
+        "_source": pa.array([name_of(path)] * n, pa.string()),
         "_source_hash": pa.array([seen.hash] * n, pa.string()),
         "_source_row": pa.array(numbers, pa.int64()),
         "_ingested_at": pa.array([now] * n, pa.timestamp("us", "UTC")),

@@ -189,9 +189,10 @@ class Lake:
         table: str,
         columns: Sequence[str] | None = None,
         where: ds.Expression | None = None,
+        handle: DeltaTable | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of `table` as a stream, in no particular order."""
-        dataset = self.open(table).to_pyarrow_dataset()
+        """Rows of `table` as a stream, in no particular order; of `handle`'s version if given."""
+        dataset = (handle or self.open(table)).to_pyarrow_dataset()
         # without threads: a scan that is left half-way must not outlive the interpreter
         scanner = dataset.scanner(
             columns=list(columns) if columns is not None else None, filter=where, use_threads=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -131,6 +132,11 @@ def format_of(path: Path, source: Source) -> str:
             hint="Set `source.format` to csv, parquet or jsonl.",
         )
     return kind
+
+
+def name_of(path: Path) -> str:
+    """The path as text that every table can hold, whatever bytes the file system gave."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:

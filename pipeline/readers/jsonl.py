@@ -43,7 +43,9 @@ def _batch(chunk: list[tuple[int, str]], decoder: json.JSONDecoder) -> RawBatch:
     for number, line in chunk:
         try:
             value = decoder.decode(line.lstrip("\ufeff"))
-        except json.JSONDecodeError:
+            if "\\u" in line:
+                json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair fails
+        except (json.JSONDecodeError, RecursionError, UnicodeEncodeError):
             malformed.append(Malformed(number, line, "not valid JSON"))
             continue
         if not isinstance(value, dict):
