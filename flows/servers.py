@@ -46,7 +46,8 @@ class Children:
     which then stops them one after the other. What a child has started goes with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self.grace = grace
         self._running: list[_Child] = []
 
     def __enter__(self) -> Children:
@@ -116,7 +117,7 @@ class Children:
         """End every child and everything it has started, the last one first."""
         while self._running:
             child = self._running.pop()
-            stop_tree(child.process, child.stop_signal)
+            stop_tree(child.process, child.stop_signal, self.grace)
 
 
 def stop_tree(

@@ -102,7 +102,7 @@ def options(
 @app.command()
 def init(
     data: Annotated[
-        Path, typer.Argument(help="A file, a folder, a quoted glob, or an existing config.")
+        str, typer.Argument(help="A file, a folder, a quoted glob, or an existing config.")
     ],
     name: Annotated[
         str | None,
@@ -130,8 +130,8 @@ def init(
     """
     from pipeline import cli_init
 
-    if data.suffix in {".yaml", ".yml"}:
-        cli_init.make_tables(_console(), data)
+    if Path(data).suffix in {".yaml", ".yml"}:
+        cli_init.make_tables(_console(), Path(data))
     else:
         cli_init.write_config(_console(), data, name, config, force)
 
