@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake
     from pipeline.nights import Night
     from pipeline.progress import Progress
+    from pipeline.registry import Version
     from vae_core import Scorer
 
 PIECE_ROWS = 100_000
@@ -64,8 +65,8 @@ def score(
     tell(progress, 0, None, "looking for new rows")
     night = nights.resume_or_open(
         lake,
-        version=lambda: _champion(home, config).version,
-        stream_start=lambda: registry.stream_start(home, config.name),
+        version=lambda: _champion(home, config.name).version,
+        stream_start=lambda: _stream_start(home, config.name),
         run_id=run_id,
     )
     if night is None:
@@ -83,16 +84,29 @@ def score(
     return finishing.finish(lake, closed, scorer, progress)
 
 
-def _champion(home: Home, config: Config) -> Any:
+def _champion(home: Home, name: str) -> Version:
     from pipeline import registry
 
-    version = registry.champion(home, config.name)
+    version = registry.champion(home, name)
     if version is None:
         raise RegistryError(
-            f"{config.name!r} has no champion: there is no model to score with",
+            f"{name!r} has no champion: there is no model to score with",
             hint="Make one with `vae-anomaly train` and `vae-anomaly calibrate`.",
         )
     return version
+
+
+def _stream_start(home: Home, name: str) -> int:
+    """The row after those that calibrated the first champion, even if another reigns by now."""
+    from pipeline import registry
+
+    reigns = {
+        (json.loads(version.tags["history"])[0], version.version): version
+        for version in registry.versions(home, name)
+        if "history" in version.tags
+    }
+    first = reigns[min(reigns)] if reigns else _champion(home, name)
+    return first.calibration.last + 1
 
 
 def _check_columns(scorer: Scorer, config: Config, night: Night) -> None:

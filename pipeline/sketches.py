@@ -225,7 +225,7 @@ def _round_up(x: float) -> float:
 
 def _linear_ticks(top: float) -> list[float]:
     size = 10.0 ** np.floor(np.log10(top))
-    step = next(s for s in (0.1, 0.2, 0.25, 0.5, 1.0) if top / (s * size) <= 5.01) * size
+    step = next(s for s in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0) if top / (s * size) <= 5.01) * size
     return [float(t) for t in np.arange(0.0, top * 1.0001, step)]
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +97,55 @@ def contents(home: Home, config: Config, table: str) -> pd.DataFrame:
     )
     keys = {"nights": ["night_id", "state"]}.get(table, ["_row_id"])
     return frame.sort_values(keys, ignore_index=True)
+
+
+def crown(home: Home, config: Config, steps: int = 40, seed: int = 0) -> int:
+    """Train on the history, calibrate, register, promote; the version's number."""
+    from pipeline import registry, tracking
+    from pipeline.fitting import calibrate_scorer, fit_scorer
+    from pipeline.frames import to_columns
+    from pipeline.split import Range
+    from vae_core import ModelConfig, TrainConfig
+
+    lake = Lake(config, home)
+
+    def rows(first: int, last: int) -> dict[str, np.ndarray]:
+        return to_columns(next(lake.scan_rows(first, last)), config)
+
+    fit = fit_scorer(
+        rows(1, 500),
+        rows(501, 600),
+        config.feature_columns,
+        model=ModelConfig(members=1, hidden=(16,)),
+        training=TrainConfig(max_steps=steps, batch_size=64),
+        device="cpu",
+        seed=seed,
+    )
+    alpha = config.threshold.alpha
+    scorer = calibrate_scorer(fit.scorer, rows(601, HISTORY_ROWS), alpha=alpha)
+    with tracking.start(home, config, "calibrate") as run:
+        example = rows(1, 3)
+        version = registry.register(run, config.name, scorer, example, Range(601, HISTORY_ROWS))
+    registry.promote(home, config.name, version)
+    return version
+
+
+@cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="night-home-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home, config = empty_home(folder)
+    deliver(home, config, "history", rows=HISTORY_ROWS, seed=0)
+    crown(home, config)
+    return folder
+
+
+def champion_home(folder: Path, text: str = CONFIG) -> tuple[Home, Config]:
+    """A home of its own with a champion and nothing scored; made once, then copied.
+
+    The registry remembers where its files lie, so copies read the model of the first one, which
+    stays until the end of the test run.
+    """
+    source = _template()
+    shutil.copytree(source / "home", folder / "home")
+    return Home(folder / "home"), write_config(folder / "project", text)

@@ -54,6 +54,13 @@ def test_a_rate_beyond_its_limit_is_drawn_in_the_colour_of_alarm(rate: float, be
     assert ('class="mark beyond"' in figure) is beyond
 
 
+@given(rate=st.floats(0, 1), low=st.floats(0, 1), more=st.floats(0, 1), share=st.floats(0, 1))
+def test_any_rate_can_be_drawn(rate: float, low: float, more: float, share: float) -> None:
+    figure = ElementTree.fromstring(str(rate_strip(rate, low, low + more, low + more + share)))
+    ticks = [span for span in figure.iter("span") if "tick" in span.get("class", "")]
+    assert 3 <= len(ticks) <= 7
+
+
 def test_a_rate_of_nothing() -> None:
     ElementTree.fromstring(str(rate_strip(0.0, 0.0, 0.0, 0.0)))
 
