@@ -1,0 +1,229 @@
+"""Scoring nights on a real home: registry, tables, report and MLflow together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from night_homes import CONFIG, champion_home, contents, crown, deliver, empty_home, write_config
+
+from pipeline import fdr, nights, recording, registry, scoring, tracking
+from pipeline.config import Config
+from pipeline.errors import RegistryError, SchemaError
+from pipeline.frames import to_columns
+from pipeline.home import Home
+from pipeline.lake import Lake
+from pipeline.scoring import score
+
+TABLES = ("scores", "alerts", "nights")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> tuple[Home, Config]:
+    """A home with a champion and one night's file ingested: 300 good rows and 4 spoilt ones."""
+    home, config = champion_home(tmp_path)
+    deliver(home, config, "one", rows=300, seed=1, odd=0.05, spoilt=4)
+    return home, config
+
+
+def runs(home: Home, config: Config) -> list[str]:
+    """Ids of the MLflow runs that record nights."""
+    client = tracking.connect(home)
+    experiment = client.get_experiment_by_name(config.name)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], filter_string="tags.stage = 'score'")
+    return [run.info.run_id for run in found]
+
+
+def test_a_night_from_beginning_to_end(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    told: list[tuple[int, int | None, str]] = []
+    night = score(home, config, run_id="flow-1", progress=lambda *event: told.append(event))
+    assert night is not None
+    assert (night.night_id, night.first_row_id, night.last_row_id) == (1, 901, 1200)
+    assert (night.rows_scored, night.ingested, night.quarantined) == (300, 300, 4)
+    assert night.trouble[0].endswith("one.csv: 4 rows quarantined")
+    assert night.guarantee == "in force"
+    assert night.interval[0] < 0.05 < night.interval[1]
+    assert night.limit == pytest.approx(night.interval[1] + 0.05)
+    assert told[-1][0] == 300
+
+    rows = next(Lake(config, home).scan_rows(901, 1200))
+    scorer = registry.load_scorer(home, config.name, 1, device="cpu")
+    expected = scorer.score(to_columns(rows, config))
+    found = contents(home, config, "scores")
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name].to_numpy(), values, err_msg=name)
+    assert night.flagged == int(expected["is_anomaly"].sum()) > 0
+    assert night.alert_rate == night.flagged / 300
+
+    labels = np.array([v == "fraud" for v in rows.column("verdict").to_pylist()])
+    assert night.labels is not None
+    assert night.labels.anomalies == labels.sum()
+    assert night.labels.found == (labels & expected["is_anomaly"]).sum()
+    assert night.labels.false_alarms == (~labels & expected["is_anomaly"]).sum()
+    assert Path(night.report_path).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert score(home, config) is None
+
+
+def test_alerts_carry_raw_values_and_reasons(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    score(home, config)
+    alerts = contents(home, config, "alerts").sort_values("rank")
+    scores = contents(home, config, "scores").set_index("_row_id")
+    assert set(alerts["_row_id"]) == set(scores.index[scores["is_anomaly"]])
+    assert list(alerts["rank"]) == list(range(1, len(alerts) + 1))
+    assert alerts["p_value"].is_monotonic_increasing
+    rows = next(Lake(config, home).scan_rows(901, 1200)).to_pandas().set_index("_row_id")
+    for alert in alerts.itertuples():
+        row_id = int(alert[2])
+        raw = json.loads(str(alert.raw))
+        assert list(raw) == config.stored
+        assert raw["order"] == rows.loc[row_id, "order"]
+        assert raw["amount"] == rows.loc[row_id, "amount"]
+        assert len(list(alert.reasons)) <= 3  # type: ignore[arg-type]
+    worst = list(alerts.iloc[0]["reasons"])
+    assert any("amount" in reason or "country" in reason for reason in worst)
+
+
+def test_small_pieces_give_the_same_night(
+    shop: tuple[Home, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, config = shop
+    score(home, config)
+    other, _ = champion_home(tmp_path / "other")
+    deliver(other, config, "one", rows=300, seed=1, odd=0.05, spoilt=4)
+    monkeypatch.setattr(scoring, "PIECE_ROWS", 37)
+    monkeypatch.setattr(scoring, "ALERT_ROWS", 5)
+    score(other, config)
+    for table in TABLES:
+        pd.testing.assert_frame_equal(contents(other, config, table), contents(home, config, table))
+
+
+def test_no_champion_yet(tmp_path: Path) -> None:
+    home, config = empty_home(tmp_path)
+    deliver(home, config, "one", rows=20, seed=1)
+    with pytest.raises(RegistryError, match="has no champion"):
+        score(home, config)
+    assert nights.history(Lake(config, home)) == []
+
+
+def test_a_resumed_night_keeps_its_model_and_a_new_champion_never_moves_the_stream(
+    shop: tuple[Home, Config],
+) -> None:
+    home, config = shop
+    assert crown(home, config, seed=5) == 2
+    lake = Lake(config, home)
+    opened = nights.resume_or_open(
+        lake, version=lambda: 1, stream_start=lambda: scoring._stream_start(home, config.name)
+    )
+    assert opened is not None
+    assert opened.first == 901
+    first = score(home, config)
+    assert first is not None and first.model_version == 1
+    deliver(home, config, "two", rows=50, seed=2)
+    second = score(home, config)
+    assert second is not None
+    assert (second.model_version, second.first_row_id, second.last_row_id) == (2, 1201, 1250)
+    assert set(contents(home, config, "scores")["model_version"]) == {1, 2}
+
+
+def test_a_night_whose_drift_breaks_the_promise(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    first = score(home, config)
+    deliver(home, config, "two", rows=300, seed=2, odd=0.4)
+    second = score(home, config)
+    assert first is not None and second is not None
+    assert (first.guarantee, second.guarantee) == ("in force", "broken")
+    assert second.alert_rate > second.limit
+
+
+def test_fdr_control_selects_over_the_whole_night(tmp_path: Path) -> None:
+    home, config = champion_home(
+        tmp_path, CONFIG.replace("report_rows: 10", "report_rows: 10, fdr: true")
+    )
+    deliver(home, config, "one", rows=300, seed=1, odd=0.1)
+    night = score(home, config)
+    assert night is not None
+    n = 300
+    p = contents(home, config, "scores")["p_value"].to_numpy()
+    cut = fdr.cut_off_rank(fdr.count_p_values(p, n), 0.05)
+    assert night.alerts == (fdr.ranks(p, n) <= cut).sum() > 0
+    assert night.cut_off == cut / (n + 1)
+    assert night.flagged == contents(home, config, "scores")["is_anomaly"].sum()
+
+
+def test_what_a_killed_run_left_out_is_made_good(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    first = score(home, config)
+    assert first is not None
+    page = Path(first.report_path)
+    before = page.read_bytes()
+    for file in page.parent.iterdir():
+        file.unlink()
+    again = score(home, config)
+    assert again == first
+    assert page.read_bytes() == before
+    assert runs(home, config) == [first.mlflow_run_id]
+    assert score(home, config) is None
+
+
+def test_mlflow_failing_at_the_end_costs_no_score(
+    shop: tuple[Home, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, config = shop
+
+    def broken(*_: object) -> str:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "_record", broken)
+        with pytest.raises(tracking.TrackingError, match="only its MLflow run is missing") as told:
+            score(home, config)
+    assert "disk full" in str(told.value)
+    assert told.value.hint and "again" in told.value.hint
+    assert len(contents(home, config, "scores")) == 300
+    night = score(home, config)
+    assert night is not None
+    assert runs(home, config) == [night.mlflow_run_id]
+    assert len(contents(home, config, "scores")) == 300
+
+
+def test_an_unreachable_mlflow_stops_before_anything_is_written(
+    shop: tuple[Home, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, config = shop
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(tracking.TrackingError, match=r"127\.0\.0\.1:9"):
+        score(home, config)
+    assert len(contents(home, config, "nights")) == 0
+
+
+def test_the_mlflow_run_of_a_night(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    night = score(home, config)
+    assert night is not None and night.mlflow_run_id is not None
+    client = tracking.connect(home)
+    run = client.get_run(night.mlflow_run_id)
+    assert run.data.tags["night_id"] == "1"
+    assert run.data.metrics["flagged"] == night.flagged
+    assert run.data.metrics["false_alarm_rate"] == night.labels.false_alarm_rate  # type: ignore[union-attr]
+    assert len(run.inputs.dataset_inputs[0].dataset.digest) == 32
+    folders = {file.path for file in client.list_artifacts(night.mlflow_run_id)}
+    assert folders >= {"config.yaml", "figures", "report", "threshold.json"}
+
+
+def test_a_config_without_a_column_that_the_model_reads(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    text = CONFIG.replace("  items: {role: numeric}\n", "")
+    changed = write_config(Path(config.path).parent, text)
+    with pytest.raises(SchemaError, match=r"reads columns that .* does not have: items"):
+        score(home, changed)
