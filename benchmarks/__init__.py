@@ -1,0 +1,1 @@
+"""Quality and speed against peers; each module is one command."""

@@ -1,0 +1,54 @@
+"""The ADBench protocol: which rows train, which test.
+
+One-class: half of the normal rows train, the other half and all anomalies test. Contaminated:
+all rows train and test. Sets are cut to 20,000 rows with their anomaly rate kept; columns are
+standardised with the training rows' mean and deviation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+MOST_ROWS = 20_000
+
+
+class Split(NamedTuple):
+    """(N, D) float32 training rows, (M, D) test rows, (M,) labels: 1 = anomaly."""
+
+    train: np.ndarray
+    test: np.ndarray
+    labels: np.ndarray
+
+
+def names(folder: Path) -> list[str]:
+    """Data sets in the folder, by their number."""
+    return sorted((f.stem for f in folder.glob("*.npz")), key=lambda s: int(s.split("_")[0]))
+
+
+def split(folder: Path, name: str, seed: int, protocol: str = "oneclass") -> Split:
+    """One seeded split; "oneclass" or "contaminated"."""
+    with np.load(folder / f"{name}.npz") as file:
+        X, y = file["X"].astype(np.float64), file["y"].astype(int).ravel()
+    rng = np.random.default_rng(seed)
+    if len(y) > MOST_ROWS:
+        odd, usual = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+        kept = max(1, round(MOST_ROWS * len(odd) / len(y)))
+        chosen = [
+            rng.choice(odd, kept, replace=False),
+            rng.choice(usual, MOST_ROWS - kept, replace=False),
+        ]
+        rows = np.sort(np.concatenate(chosen))
+        X, y = X[rows], y[rows]
+    if protocol == "oneclass":
+        usual = rng.permutation(np.flatnonzero(y == 0))
+        half = len(usual) // 2
+        train, test = usual[:half], np.concatenate([usual[half:], np.flatnonzero(y == 1)])
+    else:
+        train = test = rng.permutation(len(y))
+    mean, spread = X[train].mean(0), X[train].std(0)
+    spread[spread < 1e-12] = 1.0
+    scaled = np.ascontiguousarray((X - mean) / spread, dtype=np.float32)
+    return Split(scaled[train], scaled[test], y[test])
