@@ -268,6 +268,8 @@ def _label(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def _against(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    from matplotlib.ticker import AsinhLocator
+
     if not len(x):
         return
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
@@ -279,7 +281,7 @@ def _against(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None
         axes.set_xscale("asinh", linear_width=bulk)
         axes.set_yscale("asinh", linear_width=bulk)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.get_major_locator().numticks = 5
+            axis.set_major_locator(AsinhLocator(bulk, numticks=5))
 
 
 def _spread_out(rows: int) -> NDArray[np.intp]:

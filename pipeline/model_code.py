@@ -143,7 +143,9 @@ def _objects(values: pd.Series) -> np.ndarray:
 def _without_nan(values: np.ndarray) -> np.ndarray:
     """A score that a model does not have is null: a bare NaN would make a reply invalid JSON."""
     if values.dtype.kind == "f" and np.isnan(values).any():
-        return np.where(np.isnan(values), None, values.astype(object))
+        cells = values.astype(object)
+        cells[np.isnan(values)] = None
+        return cells
     return values
 
 

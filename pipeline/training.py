@@ -146,8 +146,8 @@ def _log_data(
         profile = {**part.to_dict(), "rows": part.rows, "rows_used": len(used)}
         run.log_rows(context, config.name, uri, digest, profile)
     tags: dict[str, Any] = {"data_hash": data_hash}
-    for name, part in split.to_dict().items():
-        tags[f"{name}_rows"] = f"{part['first']}-{part['last']}"
+    for name, ids in split.to_dict().items():
+        tags[f"{name}_rows"] = f"{ids['first']}-{ids['last']}"
     run.set_tags(tags)
 
 

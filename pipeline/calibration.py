@@ -1,0 +1,324 @@
+"""Fit thresholds on rows nobody has seen, register the version, and let it pass its gates."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import gates as checks
+from pipeline import registry, tracking
+from pipeline.errors import NotEnoughRows, RegistryError, UserError
+from pipeline.gates import Gate
+from pipeline.lake import Lake
+from pipeline.progress import Progress, report
+from pipeline.sampling import Rows, read_rows
+from pipeline.split import Range, Split
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.home import Home
+    from vae_core import Scorer, Threshold
+
+__all__ = ["CalibrateResult", "CalibrationError", "calibrate"]
+
+CHECK_ROWS = 1000
+TRAINING_SAMPLE = 20_000
+
+
+class CalibrationError(UserError):
+    """There is nothing to calibrate, or the rows asked for will not do."""
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """A registered version.
+
+    Attributes:
+        version: its number.
+        thresholds: by score.
+        gates: what was checked, in order.
+        promoted: whether it is champion now.
+        run_id: MLflow run.
+    """
+
+    version: int
+    thresholds: dict[str, Threshold]
+    gates: list[Gate]
+    promoted: bool
+    run_id: str
+
+
+def calibrate(
+    home: Home,
+    config: Config,
+    run_id: str | None = None,
+    recalibrate_champion: bool = False,
+    progress: Progress | None = None,
+) -> CalibrateResult:
+    """Calibrate a trained scorer, register one version, run its gates, promote it if they hold.
+
+    Args:
+        home: tables, tracking store and registry.
+        config: of the data set.
+        run_id: training run whose scorer to take; the newest finished one if left out.
+        recalibrate_champion: take the present champion's scorer, on ``calibration_rows``.
+        progress: told what is being done.
+
+    Raises:
+        CalibrationError: no trained scorer, or calibration rows that took part in training.
+        NotEnoughCalibrationRows: too few to keep the promise; says how many are needed.
+        RegistryError: there is no champion to recalibrate.
+        TrackingError: the MLflow store cannot be used.
+    """
+    lake = Lake(config, home)
+    report(progress, 0, None, "loading the scorer")
+    with _source(home, config, run_id, recalibrate_champion) as scorer:
+        rows = _calibration_rows(lake, config, scorer, recalibrate_champion)
+        origin = str(scorer.metadata["training_run"])
+        with tracking.start(home, config, "calibrate", {"training_run": origin}) as run:
+            data = read_rows(lake, config, rows, labels=True, seed=config.seed, progress=progress)
+            report(progress, 0, None, "calibrating")
+            calibrated = _fit(config, scorer, data, rows, run.run_id)
+            _log(run, lake, config, calibrated, data, rows)
+            report(progress, 0, None, "registering")
+            tags = {"training_run": origin, "training_data_hash": scorer.metadata["data_hash"]}
+            version = registry.register(run, config.name, calibrated, data.columns, rows, tags)
+            report(progress, 0, None, "running the gates")
+            present = registry.champion(home, config.name)
+            passed = _gates(home, lake, config, calibrated, version, present, data, run)
+            promoted = all(gate.passed for gate in passed if gate.blocking)
+            _log_gates(run, config.name, version, passed)
+            run.set_tags({"model_version": version, "promoted": promoted})
+            if promoted:
+                registry.promote(home, config.name, version)
+    return CalibrateResult(version, dict(calibrated.thresholds), passed, promoted, run.run_id)
+
+
+@contextmanager
+def _source(home: Home, config: Config, run_id: str | None, champion: bool) -> Iterator[Scorer]:
+    """The scorer to calibrate, with its files in reach."""
+    if champion:
+        if run_id is not None:
+            raise CalibrationError("give a training run or recalibrate the champion, not both")
+        yield registry.load_scorer(home, config.name, registry.CHAMPION, device=config.device)
+        return
+    chosen = run_id or tracking.newest_run(home, config.name, "train")
+    if chosen is None:
+        raise CalibrationError(
+            f"no finished training of {config.name!r} in {home.path}",
+            hint="Run `vae-anomaly train` first.",
+        )
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    from vae_core import Scorer
+
+    tracking.connect(home)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = download_artifacts(
+                run_id=chosen,
+                artifact_path="scorer",
+                dst_path=folder,
+                tracking_uri=home.mlflow_uri,
+            )
+        except (MlflowException, OSError) as error:
+            raise CalibrationError(
+                f"MLflow run {chosen} holds no trained scorer",
+                hint="Give the id of a finished training run, or none to take the newest.",
+            ) from error
+        yield Scorer.load(files, device=config.device)
+
+
+def _calibration_rows(lake: Lake, config: Config, scorer: Scorer, champion: bool) -> Range:
+    split = Split.from_dict(scorer.metadata["split"])
+    rows = split.calibration
+    if champion:
+        if config.calibration_rows is None:
+            raise CalibrationError(
+                "recalibrating the champion needs rows later than those that calibrated it",
+                hint=f"Set `calibration_rows: {{first: …, last: …}}` in {config.path}.",
+            )
+        rows = Range(config.calibration_rows.first, config.calibration_rows.last)
+    for used in (split.train, split.validation):
+        if rows.first <= used.last and used.first <= rows.last:
+            raise CalibrationError(
+                f"calibration rows {rows.first:,} to {rows.last:,} overlap rows {used.first:,} to "
+                f"{used.last:,}, which took part in training: their scores are too good",
+                hint=f"Set `calibration_rows` to rows after {split.validation.last:,}.",
+            )
+    present = lake.last_row_id()
+    if rows.last > present:
+        raise NotEnoughRows(
+            f"calibration rows reach {rows.last:,}, but only {present:,} rows are ingested",
+            hint="Ingest more files, or lower `calibration_rows.last`.",
+        )
+    return rows
+
+
+def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -> Scorer:
+    from pipeline.fitting import calibrate_scorer
+
+    calibrated = calibrate_scorer(
+        scorer,
+        data.columns,
+        method=config.threshold.method,
+        alpha=config.threshold.alpha,
+        conditional_delta=config.threshold.conditional_delta,
+    )
+    facts = {
+        "calibration": rows.to_dict(),
+        "calibration_run": run_id,
+        "calibration_data_hash": tracking.content_hash(data.columns),
+        "calibrated_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return replace(calibrated, metadata={**scorer.metadata, **facts})
+
+
+def _log(
+    run: tracking.Run, lake: Lake, config: Config, scorer: Scorer, data: Rows, rows: Range
+) -> None:
+    from pipeline import figures
+    from pipeline.evaluate import evaluate
+
+    digest = scorer.metadata["calibration_data_hash"]
+    profile = {**rows.to_dict(), "rows": rows.rows, "rows_used": len(data)}
+    run.log_rows("calibration", config.name, lake.uri("ingested"), digest, profile)
+    run.set_tags({"data_hash": digest, "calibration_rows": f"{rows.first}-{rows.last}"})
+    run.log_json({name: t.to_dict() for name, t in scorer.thresholds.items()}, "thresholds.json")
+    for name, threshold in scorer.thresholds.items():
+        run.log_metrics(
+            {
+                f"threshold/{name}": threshold.value,
+                f"threshold/{name}/rate_lower": threshold.interval[0],
+                f"threshold/{name}/rate_upper": threshold.interval[1],
+            }
+        )
+        run.log_figure(
+            figures.score_histogram(scorer.calibration[name], threshold, name), f"scores_{name}"
+        )
+    if data.labels is not None and 0 < data.labels.sum() < len(data):
+        scores = scorer.raw_scores(data.columns).anomaly_score
+        cut = scorer.thresholds["anomaly_score"]
+        found = evaluate(data.labels, scores, cut.value, cut.alpha)
+        for name, estimate in found.items():
+            values = {"": estimate.value, "_lower": estimate.lower, "_upper": estimate.upper}
+            run.log_metrics({f"labelled/{name}{end}": value for end, value in values.items()})
+        run.log_figure(figures.roc_and_precision(data.labels, scores, cut.value), "roc")
+
+
+def _gates(
+    home: Home,
+    lake: Lake,
+    config: Config,
+    scorer: Scorer,
+    version: int,
+    present: registry.Version | None,
+    data: Rows,
+    run: tracking.Run,
+) -> list[Gate]:
+    # Known anomalies are left out of the rates, so none are expected where there are labels.
+    expected = 0.0 if config.label else config.alerts.expected_anomaly_share
+    few = data.take(np.arange(min(len(data), CHECK_ROWS)))
+    found = [_reloads(home, config.name, version, scorer, few), checks.has_not_collapsed(scorer)]
+    found += _rate_gates(lake, config, scorer, data, expected)
+    split = Split.from_dict(scorer.metadata["split"])
+    training = read_rows(lake, config, split.train, most=TRAINING_SAMPLE, seed=config.seed)
+    scorers = {"version": scorer}
+    if present is not None:
+        try:
+            scorers["champion"] = registry.load_scorer(home, config.name, present.version)
+        except RegistryError as error:
+            found.append(Gate("no worse than the champion", True, str(error), blocking=False))
+    found += _comparisons(scorers, training, data, config.seed, run)
+    return found
+
+
+def _reloads(home: Home, name: str, version: int, scorer: Scorer, few: Rows) -> Gate:
+    try:
+        reloaded = registry.load_scorer(home, name, version, device="cpu")
+        model = tracking.pyfunc().load_model(f"models:/{name}/{version}")
+        return checks.reproduces(scorer, reloaded, model, few)
+    except Exception as error:  # whatever keeps it from loading here keeps it from loading there
+        return Gate("reproduces", False, f"it cannot be loaded again: {error}")
+
+
+def _rate_gates(
+    lake: Lake, config: Config, scorer: Scorer, data: Rows, expected: float
+) -> list[Gate]:
+    from pipeline.fitting import calibrate_scorer
+
+    def on(rows: Rows) -> Threshold:
+        settings = config.threshold
+        part = calibrate_scorer(
+            scorer,
+            rows.columns,
+            method=settings.method,
+            alpha=settings.alpha,
+            conditional_delta=settings.conditional_delta,
+        )
+        return part.thresholds["anomaly_score"]
+
+    split = Split.from_dict(scorer.metadata["split"])
+    if scorer.metadata["calibration"] == split.calibration.to_dict():
+        # Early stopping saw these rows, the thresholds did not.
+        other = _normal(read_rows(lake, config, split.validation, labels=True, seed=config.seed))
+        scores = scorer.raw_scores(other.columns).anomaly_score
+        threshold = scorer.thresholds["anomaly_score"]
+        rate = checks.holds_its_rate(scores, threshold, expected, "validation rows")
+        halves = np.arange(len(data)) < len(data) // 2
+    else:
+        # The validation rows are of another time: every other new row checks the rest.
+        even = np.arange(len(data)) % 2 == 0
+        try:
+            threshold = on(data.take(even))
+        except NotEnoughRows as error:
+            return [Gate("false-positive rate", True, f"not checked: {error}", blocking=False)]
+        scores = scorer.raw_scores(_normal(data.take(~even)).columns).anomaly_score
+        rate = checks.holds_its_rate(scores, threshold, expected, "held-back calibration rows")
+        halves = np.arange(len(data)) < len(data) // 2
+    try:
+        first = on(data.take(halves))
+    except NotEnoughRows:
+        return [rate]
+    later = scorer.raw_scores(_normal(data.take(~halves)).columns).anomaly_score
+    return [rate, checks.is_steady(later, first, expected)]
+
+
+def _normal(rows: Rows) -> Rows:
+    return rows if rows.labels is None else rows.take(~rows.labels)
+
+
+def _comparisons(
+    scorers: dict[str, Scorer], training: Rows, data: Rows, seed: int, run: tracking.Run
+) -> list[Gate]:
+    from pipeline.comparison import compare
+
+    champion = scorers.get("champion")
+    known = set(data.columns)
+    if champion is not None and not set(champion.encoding.names) <= known:
+        scorers = {"version": scorers["version"]}
+    quality = compare(scorers, training, data, seed)
+    run.log_json(quality, "quality/comparison.json")
+    run.log_metrics(
+        {f"auroc/{kind}/{name}": v for name, kinds in quality.items() for kind, v in kinds.items()}
+    )
+    found = [checks.beats_baselines(quality)]
+    if "champion" in scorers:
+        found.append(checks.is_no_worse(quality))
+    return found
+
+
+def _log_gates(run: tracking.Run, name: str, version: int, found: list[Gate]) -> None:
+    texts: list[dict[str, Any]] = [gate.to_dict() for gate in found]
+    run.log_json(texts, "gates.json")
+    run.log_metrics({f"gate/{gate.name}": float(gate.passed) for gate in found})
+    summary = {gate.name: "passed" if gate.passed else "failed" for gate in found}
+    run.client.set_model_version_tag(name, str(version), "gates", json.dumps(summary))
