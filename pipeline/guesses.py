@@ -22,6 +22,7 @@ LABEL_NAMES = (
 )  # fmt: skip
 NORMAL_WORDS = ("normal", "benign", "no", "n", "0", "false", "ok", "good", "none")
 MOST_LABELS = 100
+MOST_NUMERIC_LABELS = 20
 CODE = re.compile(r"(?:^|_)(?:id|code|type|kind|zip|zipcode|postcode|status|category|class)$")
 IDENTIFIER = re.compile(r"(?:^|_)(?:id|uuid|guid|key|no|nr|number|udi|index|row)$")
 
@@ -38,19 +39,22 @@ class Guess:
     comment: str = ""
 
 
-def guess(name: str, column: pa.Array, words_for_null: bool) -> Guess:
+def guess(name: str, column: pa.Array, cells_are_text: bool, words_for_null: bool) -> Guess:
     """Judge one column by itself.
 
     Args:
         name: its name.
         column: (N,) cells, typed or text.
-        words_for_null: whether words such as NA stand for a missing cell.
+        cells_are_text, words_for_null: as `readers.Opened` has them.
     """
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         return Guess("ignore", comment=f"cells of type {column.type} are not supported")
-    spelled = (
-        text_categories(column, False, words_for_null) if is_text(column.type) else texts(column)
-    )
+    if cells_are_text:
+        spelled = text_categories(column, False, words_for_null)
+        if len(spelled.drop_null().unique()) == 2:  # what ingest makes of a binary column
+            spelled = text_categories(column, True, words_for_null)
+    else:
+        spelled = texts(column)
     present = len(column) - spelled.null_count
     if present == 0:
         return Guess("ignore", comment="missing in every row looked at")
@@ -134,7 +138,8 @@ def _as_number(name: str, column: pa.Array, spelled: pa.Array, present: int) -> 
             return Guess("id", comment="a different number in every row")
         if CODE.search(_words(name)) and len(distinct) <= MOST_CATEGORIES:
             return Guess("categorical", normal=_normal(spelled), comment="a code, by its name")
-    return Guess("numeric", normal=_normal(spelled), comment=comment)
+    normal = _normal(spelled) if whole and len(distinct) <= MOST_NUMERIC_LABELS else None
+    return Guess("numeric", normal=normal, comment=comment)
 
 
 def _as_category(name: str, spelled: pa.Array, present: int) -> Guess:

@@ -33,13 +33,14 @@ class Sample:
         columns: cells by name, in the first file's order.
         rows: how many there are.
         complete: whether these are all rows of the source.
-        words_for_null: whether words such as NA stand for a missing cell.
+        cells_are_text, words_for_null: as `readers.Opened` has them.
     """
 
     source: Source
     columns: dict[str, pa.Array]
     rows: int
     complete: bool
+    cells_are_text: bool
     words_for_null: bool
 
 
@@ -77,7 +78,8 @@ def config_text(data: str | Path, target: Path, name: str | None = None) -> str:
     """The YAML that `write_config` writes to `target`."""
     place = os.path.abspath(Path(data).expanduser())  # noqa: PTH100 (keeps links and globs)
     sample = read_sample(place)
-    guesses = settle({n: guess(n, c, sample.words_for_null) for n, c in sample.columns.items()})
+    text, words = sample.cells_are_text, sample.words_for_null
+    guesses = settle({n: guess(n, c, text, words) for n, c in sample.columns.items()})
     if not any(g.role in FEATURES for g in guesses.values()):
         raise SourceError(
             f"{place} has no column to learn from: {', '.join(guesses)}",
@@ -98,13 +100,14 @@ def read_sample(place: str) -> Sample:
             f"{place} holds no CSV, Parquet or JSON lines file", hint="Name a file or a glob."
         )
     chunks: dict[str, list[pa.Array]] = {}
-    rows, source, words, complete = 0, Source.model_validate({"path": place}), False, True
+    rows, source, complete = 0, Source.model_validate({"path": place}), True
+    text, words = False, False
     for number, path in enumerate(files):
         try:
             if number == 0:
                 source = _reading(path, place)
             opened = open_file(path, source)
-            words = opened.words_for_null
+            text, words = opened.cells_are_text, opened.words_for_null
             for batch in opened.batches:
                 if rows >= SAMPLE_ROWS:
                     complete = False
@@ -120,7 +123,8 @@ def read_sample(place: str) -> Sample:
             break
     if rows == 0:
         raise SourceError(f"{files[0]} has no rows", hint="Name data that has some.")
-    return Sample(source, {n: _joined(c) for n, c in chunks.items()}, rows, complete, words)
+    columns = {n: _joined(c) for n, c in chunks.items()}
+    return Sample(source, columns, rows, complete, text, words)
 
 
 def slug(place: str) -> str:

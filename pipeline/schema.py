@@ -198,7 +198,7 @@ class RowChecker:
                 finite = pandera.Check(lambda s: ~np.isinf(s), name=INFINITE, error=INFINITE)
                 checks.append(finite)
             if settings.role == "binary" and self.domains[name]:
-                known = self.domains[name]
+                known = sorted(self.domains[name])
                 error = f"neither {' nor '.join(known)}" if len(known) == 2 else "a third value"
                 checks.append(pandera.Check.isin(known, error=error))
             return pandera.Column(None, checks, nullable=settings.nullable, name=name)

@@ -1,0 +1,156 @@
+"""`init`: roles from data, and a config that works as it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.config import load_config
+from pipeline.errors import ConfigError, SourceError
+from pipeline.home import Home
+from pipeline.inference import slug, write_config
+from pipeline.ingest import ingest
+from pipeline.lake import Lake
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def orders(rows: int = 200) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "order_id": [f"o-{i}" for i in range(rows)],
+            "when": pd.date_range("2024-01-01", periods=rows, freq="min").astype(str),
+            "shipped": pd.date_range("2024-02-01", periods=rows, freq="min").astype(str),
+            "amount": rng.normal(10, 3, rows).round(2),
+            "discount": np.where(rng.random(rows) < 0.3, np.nan, rng.random(rows).round(3)),
+            "ShopID": rng.integers(1, 9, rows),
+            "country": rng.choice(["de", "fr", "no"], rows),
+            "express": rng.choice([0, 1], rows),
+            "paid": rng.choice([True, False], rows),
+            "remark: #1": [f"remark {i}" for i in range(rows)],
+            "empty": [None] * rows,
+            "outcome": rng.choice(["ok", "bad"], rows, p=[0.9, 0.1]),
+            "is_fraud": rng.choice([0, 1], rows, p=[0.9, 0.1]),
+        }
+    )
+
+
+EXPECTED = {
+    "order_id": "id", "when": "time", "shipped": "ignore", "amount": "numeric",
+    "discount": "numeric", "ShopID": "categorical", "country": "categorical", "express": "binary",
+    "paid": "binary", "remark: #1": "ignore", "empty": "ignore", "outcome": "ignore",
+    "is_fraud": "label",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolon", "latin", "parquet", "jsonl"])
+def test_roles_are_found_and_the_config_works(tmp_path: Path, kind: str) -> None:
+    frame = orders()
+    if kind == "csv":
+        data = tmp_path / "My Orders.csv"
+        frame.to_csv(data, index=False)
+    elif kind == "semicolon":
+        data = tmp_path / "My Orders.csv"
+        frame.to_csv(data, index=False, sep=";")
+    elif kind == "latin":
+        data = tmp_path / "My Orders.csv"
+        frame["country"] = frame["country"].replace("no", "Österreich")
+        frame.to_csv(data, index=False, encoding="latin-1")
+    elif kind == "parquet":
+        data = tmp_path / "My Orders.parquet"
+        frame.to_parquet(data)
+    else:
+        data = tmp_path / "My Orders.jsonl"
+        frame.to_json(data, orient="records", lines=True)
+    config = write_config(data, tmp_path / "orders.yaml")
+    assert {n: c.role for n, c in config.columns.items()} == EXPECTED
+    assert config.name == "my-orders"
+    assert config.source.path == data.name
+    assert config.columns["discount"].nullable
+    assert not config.columns["amount"].nullable
+    assert config.columns["is_fraud"].normal == ("0",)
+    assert config.columns["express"].values == ("0", "1")
+    assert config.columns["paid"].values == ("false", "true")
+    assert config.columns["when"].timezone == "UTC"
+    assert config.split.until == 160
+    assert config.source.delimiter == (";" if kind == "semicolon" else ",")
+    assert config.source.encoding == ("latin-1" if kind == "latin" else "utf-8")
+
+    home = Home(tmp_path / "home")
+    Lake(config, home).create()
+    result = ingest(home, config)
+    assert (result.rows_in, result.quarantined) == (200, 0)
+
+
+def test_the_written_file_explains_itself(tmp_path: Path) -> None:
+    data = tmp_path / "orders.csv"
+    orders().to_csv(data, index=False)
+    write_config(data, tmp_path / "orders.yaml", name="shop")
+    text = (tmp_path / "orders.yaml").read_text(encoding="utf-8")
+    assert "name: shop" in text
+    assert "# no UTC offset in the data: put the zone of the clock that wrote it" in text
+    assert "of 200 rows" in text
+    assert "# a guess; never a feature, used to measure. Is `normal` right?" in text
+    assert '"remark: #1": {role: ignore}' in text
+    assert all(len(line) < 140 for line in text.splitlines())
+
+
+def test_dirty_columns_keep_their_kind(tmp_path: Path) -> None:
+    cells = [str(i / 7) for i in range(300)]
+    cells[5], cells[9] = "n.a.", "inf"
+    stamps = pd.date_range("2024-01-01", periods=300, freq="h", tz="Europe/Berlin").astype(str)
+    pd.DataFrame({"x": cells, "t": stamps}).to_csv(tmp_path / "a.csv", index=False)
+    config = write_config(tmp_path / "a.csv", tmp_path / "a.yaml")
+    assert config.columns["x"].role == "numeric"
+    assert config.columns["t"].role == "time"
+    assert config.columns["t"].timezone is None
+    assert "2 cells are no finite number and go to quarantine" in (tmp_path / "a.yaml").read_text()
+
+
+def test_a_folder_of_files(tmp_path: Path) -> None:
+    config = write_config(DATA / "taxi", tmp_path / "taxi.yaml")
+    assert config.name == "taxi"
+    assert config.source_path == str(DATA / "taxi")
+    assert config.time == "lpep_pickup_datetime"
+    assert config.columns["PULocationID"].role == "categorical"
+    assert config.columns["ehail_fee"].role == "ignore"
+    shipped = load_config(DATA.parent / "configs" / "taxi.yaml")
+    assert list(config.columns) == list(shipped.columns)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"is empty \(0 bytes\)"),
+        ("a,b\n", "has no rows"),
+        ("id,t\n" + "".join(f"k{i},2024-01-01\n" for i in range(30)), "no column to learn from"),
+    ],
+)
+def test_data_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(SourceError, match=message):
+        write_config(tmp_path / "a.csv", tmp_path / "a.yaml")
+    assert not (tmp_path / "a.yaml").exists()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    pd.DataFrame({"x": range(50), "y": 1.5}).to_csv(tmp_path / "a.csv", index=False)
+    write_config(tmp_path / "a.csv", tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match="exists already"):
+        write_config(tmp_path / "a.csv", tmp_path / "a.yaml")
+    write_config(tmp_path / "a.csv", tmp_path / "a.yaml", force=True)
+    with pytest.raises(SourceError, match="there is no file or folder"):
+        write_config(tmp_path / "none.csv", tmp_path / "b.yaml")
+    with pytest.raises(SourceError, match="holds no CSV"):
+        (tmp_path / "empty").mkdir()
+        write_config(tmp_path / "empty", tmp_path / "b.yaml")
+
+
+def test_names_of_data_sets(tmp_path: Path) -> None:
+    assert slug(str(tmp_path / "Sales 2024 (EU).csv.gz")) == "sales-2024-eu"
+    assert slug(str(tmp_path / "landing" / "*.parquet")) == "landing"
+    assert slug("/***") == "data"

@@ -1,0 +1,112 @@
+"""The tables: made once, written once, read in order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from lakes import Desk, make_desk
+
+from pipeline.errors import SchemaError, TableMissingError
+from pipeline.lake import Lake
+from pipeline.tables import TABLES
+
+SMALL = "\n  x: {role: numeric}\n"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return make_desk(tmp_path, SMALL)
+
+
+def rows(n: int) -> pa.RecordBatch:
+    now = pa.array([datetime.now(UTC)] * n, pa.timestamp("us", "UTC"))
+    names = {"_source": ["f"] * n, "_source_hash": ["h"] * n, "_source_row": list(range(1, n + 1))}
+    return pa.RecordBatch.from_pydict(
+        {**names, "_ingested_at": now, "x": [float(i) for i in range(n)]}
+    )
+
+
+def test_tables_are_made_once_with_their_schemas(desk: Desk) -> None:
+    desk.lake.create()
+    assert desk.lake.exists()
+    for table, schema in TABLES.items():
+        stored = pa.schema(desk.lake.open(table).schema().to_arrow())
+        assert stored.names == schema(desk.config).names
+        assert desk.lake.open(table).version() == 0
+        assert desk.lake.count(table) == 0
+    assert desk.lake.last_row_id() == 0
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    lake = make_desk(tmp_path, SMALL, create=False).lake
+    assert not lake.exists()
+    for call in (lake.last_row_id, lambda: lake.count("scores"), lambda: lake.open("nights")):
+        with pytest.raises(TableMissingError, match="there is no table") as caught:
+            call()
+        assert "vae-anomaly init" in (caught.value.hint or "")
+
+
+def test_a_changed_config_does_not_fit_the_tables(desk: Desk) -> None:
+    changed = make_desk(
+        desk.folder, "\n  x: {role: categorical}\n  z: {role: numeric}\n", create=False
+    )
+    with pytest.raises(SchemaError) as caught:
+        changed.lake.check_columns()
+    assert "not in the table: z" in str(caught.value)
+    assert "of another type: x" in str(caught.value)
+
+
+def test_rows_are_numbered_on_and_never_twice(desk: Desk) -> None:
+    lake = desk.lake
+    assert lake.append_numbered(lambda: [rows(3)], 3, {"a": 1}) == (1, 3)
+    assert lake.append_numbered(lambda: [rows(3)], 3, {"a": 1}) is None
+    assert lake.append_numbered(lambda: [rows(2), rows(2)], 4, {"b": 1}) == (4, 7)
+    assert lake.append_numbered(list, 0, {"c": 1}) == (8, 7)
+    assert lake.append_numbered(list, 0, {"c": 1}) is None
+    assert lake.last_row_id() == 7
+    assert lake.count("ingested") == 7
+    pieces = list(lake.scan_rows(2, 7, ["x"], piece_rows=4))
+    assert [p.num_rows for p in pieces] == [4, 2]
+    assert pa.concat_tables(pieces)["_row_id"].to_pylist() == [2, 3, 4, 5, 6, 7]
+    assert pieces[0].column_names == ["_row_id", "x"]
+
+
+def test_rows_that_are_not_there_are_missed(desk: Desk) -> None:
+    with pytest.raises(SchemaError, match="holds 0 rows with ids 1 to 2"):
+        list(desk.lake.scan_rows(1, 2))
+
+
+def test_a_stale_writer_loses_and_looks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handle opened before another commit of the same id must not write."""
+    lake, stale = desk.lake, desk.lake.open("ingested")
+    assert lake.append_numbered(lambda: [rows(2)], 2, {"a": 1}) == (1, 2)
+    handles = [stale]
+    monkeypatch.setattr(
+        Lake,
+        "open",
+        lambda self, table, _open=Lake.open: handles.pop() if handles else _open(self, table),
+    )
+    assert desk.lake.append_numbered(lambda: [rows(3)], 3, {"b": 1}) == (3, 5)
+    assert not handles
+    monkeypatch.undo()
+    assert [t["_row_id"].to_pylist() for t in lake.scan_rows(1, 5)] == [[1, 2, 3, 4, 5]]
+
+
+def test_append_once(desk: Desk) -> None:
+    schema = TABLES["nights"](desk.config)
+    night = pa.Table.from_pylist([{"night_id": 1, "state": "open"}], schema=schema)
+    assert desk.lake.append_once("nights", night, {"night/desk": 2})
+    assert not desk.lake.append_once("nights", night, {"night/desk": 2})
+    assert not desk.lake.append_once("nights", night, {"night/desk": 1})
+    assert desk.lake.append_once("nights", night, {"night/desk": 3})
+    assert desk.lake.transaction_version("nights", "night/desk") == 3
+    assert desk.lake.transaction_version("nights", "other") is None
+    assert desk.lake.count("nights") == 2
+
+
+def test_an_abandoned_scan_does_no_harm(desk: Desk) -> None:
+    desk.lake.append_numbered(lambda: [rows(1000)] * 5, 5000, {"a": 1})
+    assert next(desk.lake.scan("ingested", ["x"])).num_rows > 0
