@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -40,7 +41,6 @@ def vae_detector(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
 
 
 def pyod_vae(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    import torch
     from pyod.models.vae import VAE
 
     torch.manual_seed(seed)
@@ -81,6 +81,8 @@ def main() -> None:
         parser.error(f"no .npz files in {args.data}: give the ADBench folder with --data")
     if args.fresh:
         args.results.unlink(missing_ok=True)
+    # the peers' batches are too small for two threads to help, and on a busy machine they hinder
+    torch.set_num_threads(1)
     for dataset in sets:
         for seed in args.seeds:
             for method in args.methods:
