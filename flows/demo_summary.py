@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -35,14 +37,15 @@ def show(console: Console, config_path: Path, home_path: Path, folder: Path) -> 
 
 
 def _nights(results: list[NightResult], threshold: Threshold) -> Table:
-    table = Table(title="Nights", title_justify="left", title_style="bold")
-    table.add_column("night", justify="right")
-    for name in ("rows in", "quarantined", "scored", "flagged"):
-        table.add_column(name, justify="right")
-    table.add_column("attacks found", justify="right")
-    table.add_column("false alarms", justify="right")
-    table.add_column("chance allows", justify="right")
-    table.add_column("promise, without labels")
+    table = Table(title="Nights", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.padding = (0, 1, 0, 0)
+    headers = (
+        *("night", "rows in", "scored", "flagged"),
+        *("attacks\nfound", "false\nalarms", "chance\nallows"),
+    )
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("promise", no_wrap=True)
     for result in results:
         labels = result.labels
         assert labels is not None
@@ -51,12 +54,11 @@ def _nights(results: list[NightResult], threshold: Threshold) -> Table:
         table.add_row(
             str(result.night_id),
             f"{result.ingested + result.quarantined:,}",
-            f"{result.quarantined:,}",
             f"{result.rows_scored:,}",
             f"{result.flagged:,}",
-            f"{labels.found:,} of {labels.anomalies:,}",
-            f"{labels.false_alarms:,} of {labels.normal:,}",
-            f"{low:,} to {high:,}",
+            f"{labels.found:,}/{labels.anomalies:,}",
+            f"{labels.false_alarms:,}/{labels.normal:,}",
+            f"{low:,}–{high:,}",
             "[green]in force[/]" if kept else f"[bold red]{result.guarantee}[/]",
         )
     return table
@@ -64,8 +66,8 @@ def _nights(results: list[NightResult], threshold: Threshold) -> Table:
 
 def _verdict(console: Console, results: list[NightResult], threshold: Threshold) -> None:
     console.print(
-        f"Promised: at most {threshold.alpha:.0%} of normal rows flagged. “Chance allows” is the "
-        "99.9 % beta-binomial interval for the night's normal rows.",
+        f"Promised: {threshold.alpha:.0%} of normal rows flagged; chance allows the 99.9 % "
+        "beta-binomial\ninterval of false alarms for the night's number of normal rows.",
         highlight=False,
     )
     for result in results:
@@ -75,6 +77,7 @@ def _verdict(console: Console, results: list[NightResult], threshold: Threshold)
                 f"than the {result.limit:.1%} that the promise explains. Its rows no longer look "
                 "like those the model was calibrated on, and the report says so without a label.",
                 highlight=False,
+                style="bold",
             )
 
 
@@ -90,13 +93,14 @@ def _totals(console: Console, lake: Lake, results: list[NightResult]) -> None:
 
 
 def _commands(console: Console, home: Home, folder: Path, page: Path) -> None:
-    database = folder / "prefect" / "prefect.db"
+    tools = Path(sys.executable).parent
     lines = {
         "last night's report": f"python3 -m webbrowser {page.as_uri()}",
-        "MLflow": f".venv/bin/mlflow server --port 5000 --backend-store-uri {home.mlflow_uri}",
-        "Prefect": f"PREFECT_HOME={database.parent} .venv/bin/prefect server start --port 4200",
+        "MLflow": f"{tools}/mlflow server --port 5000 --backend-store-uri {home.mlflow_uri}",
+        "Prefect": f"PREFECT_HOME={folder / 'prefect'} {tools}/prefect server start --port 4200",
     }
-    console.print(f"\nReports of all nights: {page.parent}\nTo look at", highlight=False)
+    console.print(f"\nReports of all nights: {page.parent}", highlight=False, soft_wrap=True)
+    console.print("To look at", highlight=False)
     for what, command in lines.items():
         console.print(f"  {what}:", highlight=False)
         console.print(f"    {command}", markup=False, highlight=False, soft_wrap=True)

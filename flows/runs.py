@@ -25,10 +25,12 @@ Flow = TypeVar("Flow", bound=Callable[..., Any])
 
 def worth_retrying(_task: object, _task_run: object, state: Any) -> bool:
     """False for errors that only a person can mend (a typo, a bad file); True for all others."""
+    from pipeline.tracking import TrackingError
+
     try:
         state.result()
     except UserError as error:
-        return isinstance(error, ConflictError)
+        return isinstance(error, (ConflictError, TrackingError))
     except Exception:
         return True
     return False
