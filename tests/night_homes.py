@@ -99,7 +99,7 @@ def contents(home: Home, config: Config, table: str) -> pd.DataFrame:
     return frame.sort_values(keys, ignore_index=True)
 
 
-def crown(home: Home, config: Config, steps: int = 40, seed: int = 0) -> int:
+def crown(home: Home, config: Config, seed: int = 0, method: str = "conformal") -> int:
     """Train on the history, calibrate, register, promote; the version's number."""
     from pipeline import registry, tracking
     from pipeline.fitting import calibrate_scorer, fit_scorer
@@ -117,12 +117,12 @@ def crown(home: Home, config: Config, steps: int = 40, seed: int = 0) -> int:
         rows(501, 600),
         config.feature_columns,
         model=ModelConfig(members=1, hidden=(16,)),
-        training=TrainConfig(max_steps=steps, batch_size=64),
+        training=TrainConfig(max_steps=40, batch_size=64),
         device="cpu",
         seed=seed,
     )
     alpha = config.threshold.alpha
-    scorer = calibrate_scorer(fit.scorer, rows(601, HISTORY_ROWS), alpha=alpha)
+    scorer = calibrate_scorer(fit.scorer, rows(601, HISTORY_ROWS), method=method, alpha=alpha)
     with tracking.start(home, config, "calibrate") as run:
         example = rows(1, 3)
         version = registry.register(run, config.name, scorer, example, Range(601, HISTORY_ROWS))

@@ -227,3 +227,13 @@ def test_a_config_without_a_column_that_the_model_reads(shop: tuple[Home, Config
     changed = write_config(Path(config.path).parent, text)
     with pytest.raises(SchemaError, match=r"reads columns that .* does not have: items"):
         score(home, changed)
+
+
+def test_a_threshold_that_promises_nothing_is_called_so(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    crown(home, config, method="quantile")
+    night = score(home, config)
+    assert night is not None
+    assert night.guarantee == "none"
+    page = Path(night.report_path).read_text(encoding="utf-8")
+    assert "promises no rate" in page
