@@ -8,6 +8,7 @@ core, and a consumer's modules of whatever name live in one process without meet
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 import threading
@@ -23,18 +24,28 @@ from mlflow.pyfunc import PythonModel
 _PIECE = 65_536
 
 
-def package_name(folder: Path) -> str:
+def read_sources(folder: Path) -> dict[str, bytes]:
+    """A package's Python files by relative path."""
+    files = sorted(folder.rglob("*.py"))
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def package_name(sources: dict[str, bytes]) -> str:
     """Module name made from the content of a package's Python files."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for path, content in sorted(sources.items()):
+        digest.update(path.encode() + b"\0")
+        digest.update(hashlib.sha256(content).digest())
     return f"vae_core_{digest.hexdigest()[:24]}"
 
 
 def load_package(folder: Path) -> ModuleType:
-    """Import the package in a folder under its content's name; equal content is imported once."""
-    name = package_name(folder)
+    """Import the package in a folder under its content's name; equal content is imported once.
+
+    All of it at once, and its sources are kept: MLflow may hand out a folder that is soon gone.
+    """
+    sources = read_sources(folder)
+    name = package_name(sources)
     # One lock per process, though every loaded version has a copy of this file.
     lock = vars(sys).setdefault("_vae_core_lock", threading.RLock())
     with lock:
@@ -49,9 +60,15 @@ def load_package(folder: Path) -> ModuleType:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
+            for path in sources:
+                inner = path.removesuffix(".py").removesuffix("__init__").strip("/")
+                if inner:
+                    importlib.import_module(f"{name}.{inner.replace('/', '.')}")
         except BaseException:
-            del sys.modules[name]
+            for loaded in [n for n in sys.modules if n == name or n.startswith(f"{name}.")]:
+                del sys.modules[loaded]
             raise
+        vars(module)["__sources__"] = sources
         return module
 
 

@@ -61,9 +61,10 @@ def log_model(
     with tempfile.TemporaryDirectory() as folder:
         build = Path(folder)
         scorer.save(build / "scorer")
-        shutil.copytree(
-            core_folder(scorer), build / "vae_core", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        for path, content in core_sources(scorer).items():
+            file = build / "vae_core" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         shutil.copy(Path(__file__).with_name("model_code.py"), build / "anomaly_model.py")
         # Made here, since MLflow would otherwise put it into its default experiment.
         logged = run.client.create_logged_model(
@@ -136,9 +137,14 @@ def _described(scorer: Scorer) -> dict[str, str]:
     }
 
 
-def core_folder(scorer: Scorer) -> Path:
-    """Where the code of this very scorer lies: the installed core, or a version's packaged one."""
+def core_sources(scorer: Scorer) -> dict[str, bytes]:
+    """The code of this very scorer by file: the installed core, or a version's packaged one."""
+    from pipeline.model_code import read_sources
+
     package = sys.modules[type(scorer).__module__.split(".")[0]]
+    packaged: dict[str, bytes] | None = getattr(package, "__sources__", None)
+    if packaged is not None:
+        return packaged
     if package.__file__ is None:
         raise RuntimeError(f"package {package.__name__} has no folder")
-    return Path(package.__file__).parent
+    return read_sources(Path(package.__file__).parent)

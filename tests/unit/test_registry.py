@@ -119,6 +119,23 @@ def test_two_versions_answer_each_for_itself(home: Home, tmp_path: Path) -> None
     assert (load("models:/shop/3").predict(frame)["p_value"] == 0.125).all()
 
 
+def test_a_core_outlives_the_folder_it_came_from(home: Home, tmp_path: Path) -> None:
+    import vae_core
+    from pipeline.model_code import load_package
+
+    folder = tmp_path / "soon-gone"
+    shutil.copytree(Path(vae_core.__file__).parent, folder)
+    (folder / "late.py").write_text("ANSWER = 42\n", encoding="utf-8")
+    scorer().save(tmp_path / "scorer")
+    core = load_package(folder)
+    shutil.rmtree(folder)
+    assert core.late.ANSWER == 42
+    one = core.Scorer.load(tmp_path / "scorer", device="cpu")
+    number = register(home, one)
+    loaded = registry.load_scorer(home, "shop", number, device="cpu")
+    assert type(loaded) is type(one)
+
+
 def test_the_stored_model_holds_no_pickle_and_no_path_of_this_machine(home: Home) -> None:
     register(home)
     files = files_of(home)

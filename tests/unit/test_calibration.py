@@ -1,0 +1,148 @@
+"""Calibration on real tables: thresholds, the registered version, its gates, the first champion."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
+
+from pipeline import registry, tracking
+from pipeline.calibration import CalibrationError, calibrate
+from pipeline.config import Config, RowRange
+from pipeline.errors import NotEnoughCalibrationRows, NotEnoughRows, RegistryError
+from pipeline.home import Home
+from pipeline.training import train
+
+
+@pytest.fixture(scope="module")
+def ready(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Config]:
+    """A home with a finished training, and 300 rows after its split."""
+    patch = pytest.MonkeyPatch()
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home, config = empty_home(tmp_path_factory.mktemp("ready"), CONFIG)
+    shutil.copy(migrated_store, home.path / "mlflow.db")
+    deliver(home, config, "history", rows=HISTORY_ROWS, seed=0)
+    deliver(home, config, "later", rows=300, seed=1)
+    train(home, config)
+    patch.undo()
+    return home, config
+
+
+@pytest.fixture
+def shop(
+    ready: tuple[Home, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Home, Config]:
+    """A copy with a registry of its own; artifacts stay where they were written."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(ready[0].path, tmp_path / "shop")
+    return Home(tmp_path / "shop"), ready[1]
+
+
+def with_settings(config: Config, section: str, **changes: object) -> Config:
+    part = getattr(config, section).model_copy(update=changes)
+    return config.model_copy(update={section: part})
+
+
+def test_the_first_version_passes_its_safety_gates_and_is_champion(
+    shop: tuple[Home, Config],
+) -> None:
+    home, config = shop
+    result = calibrate(home, config)
+    by_name = {gate.name: gate for gate in result.gates}
+    assert [name for name, gate in by_name.items() if gate.blocking] == [
+        "reproduces",
+        "no collapse",
+        "false-positive rate",
+    ]
+    assert result.promoted and result.version == 1, result.gates
+    champion = registry.champion(home, config.name)
+    assert champion is not None and champion.version == 1
+    assert (champion.calibration.first, champion.calibration.last) == (721, 900)
+    assert champion.training_run == tracking.newest_run(home, config.name, "train")
+    assert registry.stream_start(home, config.name) == 901
+    scorer = registry.load_scorer(home, config.name)
+    assert scorer.metadata["calibration"] == {"first": 721, "last": 900}
+    assert len(scorer.calibration["anomaly_score"]) == 180
+    assert result.thresholds["anomaly_score"].to_dict() == (
+        scorer.thresholds["anomaly_score"].to_dict()
+    )
+    client = tracking.connect(home)
+    run = client.get_run(result.run_id)
+    assert run.data.metrics["threshold/anomaly_score"] == pytest.approx(
+        result.thresholds["anomaly_score"].value
+    )
+    assert run.data.tags["promoted"] == "True" and run.data.tags["model_version"] == "1"
+    assert {f.path for f in client.list_artifacts(result.run_id)} >= {
+        "figures",
+        "gates.json",
+        "quality",
+        "thresholds.json",
+    }
+
+
+def test_a_worse_challenger_stays_challenger(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    calibrate(home, with_settings(config, "training", max_steps=1))
+    worse = with_settings(config, "training", max_steps=1, learning_rate=1e-9)
+    worse = with_settings(worse, "threshold", score="reconstruction_error")
+    train(home, worse)
+    result = calibrate(home, worse)
+    stopped = [gate.name for gate in result.gates if gate.blocking and not gate.passed]
+    assert stopped and not result.promoted
+    assert registry.get(home, config.name, "challenger").version == 2
+    assert registry.champion(home, config.name).version == 1
+    assert registry.promote(home, config.name).version == 2
+    assert registry.rollback(home, config.name).version == 1
+
+
+def test_the_champion_is_recalibrated_on_later_rows(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    calibrate(home, config)
+    with pytest.raises(CalibrationError, match="later than those"):
+        calibrate(home, config, recalibrate_champion=True)
+    later = config.model_copy(update={"calibration_rows": RowRange(first=901, last=1200)})
+    result = calibrate(home, later, recalibrate_champion=True)
+    assert result.version == 2
+    old, new = (registry.load_scorer(home, config.name, v) for v in (1, 2))
+    assert new.metadata["calibration"] == {"first": 901, "last": 1200}
+    assert new.metadata["training_run"] == old.metadata["training_run"]
+    assert len(new.calibration["anomaly_score"]) == 300
+    assert type(new).__module__ == type(old).__module__
+    assert registry.stream_start(home, config.name) == 901
+
+
+def test_rows_of_the_training_do_not_calibrate(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    calibrate(home, config)
+    for first, last, error, message in (
+        (600, 900, CalibrationError, "took part in training"),
+        (700, 700, CalibrationError, "took part in training"),
+        (901, 5000, NotEnoughRows, "only 1,200 rows are ingested"),
+    ):
+        rows = RowRange(first=first, last=last)
+        with pytest.raises(error, match=message):
+            calibrate(
+                home,
+                config.model_copy(update={"calibration_rows": rows}),
+                recalibrate_champion=True,
+            )
+    assert [v.version for v in registry.versions(home, config.name)] == [1]
+
+
+def test_too_few_rows_for_alpha_register_nothing(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    with pytest.raises(NotEnoughCalibrationRows, match="needs at least 999 calibration rows"):
+        calibrate(home, with_settings(config, "threshold", alpha=0.001))
+    assert registry.versions(home, config.name) == []
+
+
+def test_what_there_is_not_cannot_be_calibrated(shop: tuple[Home, Config], home: Home) -> None:
+    _, config = shop
+    with pytest.raises(CalibrationError, match="no finished training"):
+        calibrate(home, config)
+    with pytest.raises(CalibrationError, match="run 123 holds no trained scorer"):
+        calibrate(home, config, run_id="123")
+    with pytest.raises(RegistryError, match="no champion"):
+        calibrate(home, config, recalibrate_champion=True)
