@@ -22,7 +22,8 @@ from pipeline.scoring import score
 
 TABLES = ("scores", "alerts", "nights")
 ROWS, PIECE = 2_000, 100
-# A process of its own: it says when it is ready, waits for the word, scores in small pieces.
+# A process of its own: says when it is ready, waits for the word, scores in small pieces and says
+# where it is.
 CHILD = f"""
 import sys
 from pipeline import finishing, recording, registry, scoring
@@ -32,7 +33,10 @@ scoring.PIECE_ROWS = {PIECE}
 registry.champion(Home.resolve(sys.argv[1]), "shop")
 print("ready", flush=True)
 sys.stdin.readline()
-night = scoring.score(Home.resolve(sys.argv[1]), load_config(sys.argv[2]), run_id="child")
+def tell(done, total, message):
+    print(message, done, flush=True)
+home, config = Home.resolve(sys.argv[1]), load_config(sys.argv[2])
+night = scoring.score(home, config, run_id="child", progress=tell)
 print("night", None if night is None else night.night_id, flush=True)
 """
 
@@ -42,7 +46,7 @@ class Undisturbed:
     """A home where nothing is scored yet, and what one run that nobody disturbs makes of it."""
 
     folder: Path
-    seconds: float
+    steps: int
     tables: dict[str, pd.DataFrame]
 
 
@@ -55,15 +59,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         deliver(home, config, "one", rows=ROWS, seed=1, odd=0.03, spoilt=5)
         other = copy(folder, tmp_path_factory.mktemp("run") / "copy")
         (child,) = start(*other)
-        began = time.monotonic()
         output, errors = child.communicate("go\n")
-        seconds = time.monotonic() - began
         assert child.returncode == 0, errors
         assert output.endswith("night 1\n")
         found = {table: contents(*other, table) for table in TABLES}
     assert len(found["scores"]) == ROWS
     assert len(found["alerts"]) > 20
-    return Undisturbed(folder, seconds, found)
+    return Undisturbed(folder, output.count("\n") - 1, found)
 
 
 def copy(source: Path, target: Path) -> tuple[Home, Config]:
@@ -116,12 +118,15 @@ def check(home: Home, config: Config, expected: Undisturbed) -> None:
     assert "RUNNING" not in states
 
 
-def kill_and_repair(expected: Undisturbed, folder: Path, moment: float) -> int:
-    """Kill a run at a share of its usual time, then let another finish; rows scored by then."""
+def kill_and_repair(expected: Undisturbed, folder: Path, step: int, later: float) -> int:
+    """Kill a run some seconds after a step, then let another finish; rows scored by then."""
     home, config = copy(expected.folder, folder)
     (child,) = start(home, config)
     go(child)
-    time.sleep(moment * expected.seconds)
+    assert child.stdout is not None
+    for _ in range(step):
+        child.stdout.readline()
+    time.sleep(later)
     child.kill()
     child.communicate()
     there = len(contents(home, config, "scores"))
@@ -138,7 +143,8 @@ def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_killed_twice(undisturbed: Undisturbed, tmp_path: Path) -> None:
     draw = random.Random(time.time_ns())
     for kill in range(2):
-        kill_and_repair(undisturbed, tmp_path / f"{kill}", draw.uniform(0.05, 0.9))
+        step = draw.randint(1, undisturbed.steps)
+        kill_and_repair(undisturbed, tmp_path / f"{kill}", step, draw.uniform(0, 0.1))
 
 
 @pytest.mark.slow
@@ -147,10 +153,11 @@ def test_killed_at_twenty_random_moments(undisturbed: Undisturbed, tmp_path: Pat
     draw = random.Random(time.time_ns())
     seen = []
     for kill in range(20):
-        moment = (kill + draw.random()) / 20
-        seen.append(kill_and_repair(undisturbed, tmp_path / f"{kill}", moment))
+        step = 1 + int((kill + draw.random()) / 20 * undisturbed.steps)
+        later = draw.uniform(0, 0.1)
+        seen.append(kill_and_repair(undisturbed, tmp_path / f"{kill}", step, later))
         shutil.rmtree(tmp_path / f"{kill}")
-    assert len(set(seen)) > 3, f"the kills met too few states of the scores: {seen}"
+    assert len(set(seen)) > 5, f"the kills met too few states of the scores: {seen}"
 
 
 @pytest.mark.parametrize("runs", [2, 4])
