@@ -6,6 +6,7 @@ nothing is left running.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from flows.servers import (
     stop_descendants,
     stop_tree,
     tool,
+    uninterruptible,
 )
 from pipeline.errors import UserError, describe
 
@@ -40,6 +42,8 @@ HOST = "127.0.0.1"
 THROUGH_THE_WORKER = (1, 2, 6)
 POLL_SECONDS = "2"
 WATCH_SECONDS = "120"
+STOP_SECONDS = 20.0
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -226,21 +230,44 @@ def _step(console: Console, title: str) -> Iterator[None]:
     )
 
 
-def main() -> int:
-    """Command line: `python -m flows.demo [FOLDER]`, by default `.demo` in the repository."""
+def _run_here(folder: Path) -> int:
+    """The demo itself, in the process that `main` watches over."""
     console = Console()
-    folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / ".demo"
     try:
         run(console, folder)
     except KeyboardInterrupt:
-        console.print("Interrupted; everything it had started is stopped.")
-        return 130
+        return INTERRUPTED
     except UserError as error:
         console.print(describe(error), markup=False, highlight=False, style="red")
         return error.exit_code
     finally:
         stop_descendants()
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: `python -m flows.demo [FOLDER]`, by default `.demo` in the repository.
+
+    The demo runs in a child, so that an interrupt ends it wherever it is: in the middle of a flow
+    it would be Prefect's to handle.
+    """
+    parser = argparse.ArgumentParser(prog="python -m flows.demo")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / ".demo")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    folder = given.folder.resolve()
+    if given.here:
+        return _run_here(folder)
+    command = [*tool("flows.demo"), "--here", str(folder)]
+    with interruptible():
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            with uninterruptible():
+                Console().print("\nInterrupted; stopping everything that was started.")
+                stop_tree(process, grace=STOP_SECONDS)
+            return INTERRUPTED
 
 
 if __name__ == "__main__":

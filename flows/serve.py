@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,9 +128,10 @@ def run_deployments(configs: list[Path]) -> None:
     # A child of a background shell job inherits SIGINT ignored, and Prefect stops cleanly by it
     # alone: after SIGTERM it warns of a coroutine that it never awaited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    goals = _goals(configs)
-    deployments = [runner_deployment(goal, kind) for goal in goals for kind in KINDS]
-    prefect.serve(*deployments, print_starting_message=False)
+    with suppress(KeyboardInterrupt):
+        goals = _goals(configs)
+        deployments = [runner_deployment(goal, kind) for goal in goals for kind in KINDS]
+        prefect.serve(*deployments, print_starting_message=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
