@@ -88,8 +88,8 @@ class Lake:
         except TableNotFoundError:
             raise TableMissingError(
                 f"there is no table `{table}` of {self.config.name!r} in {self.home.path}",
-                hint="Make the tables with `vae-anomaly init` or a deploy, or set "
-                "VAE_ANOMALY_HOME to the folder that holds them.",
+                hint=f"Make the tables with `vae-anomaly init {self.config.path}` or a deploy, or "
+                "set VAE_ANOMALY_HOME to the folder that holds them.",
             ) from None
 
     def check_columns(self) -> None:

@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax, one_hot
+from torch.nn.functional import log_softmax, one_hot, softmax
 
 from .base import Likelihood
 
@@ -26,18 +26,14 @@ class Categorical(Likelihood):
         super().__init__(categories, categories, 1)
         self.smoothing = smoothing
 
-    def _log_probabilities(self, parameters: Tensor) -> Tensor:
-        floor = torch.full(
-            (), math.log(self.smoothing / self.width), device=parameters.device
-        ).expand_as(parameters)
-        kept = log_softmax(parameters, dim=-1) + math.log1p(-self.smoothing)
-        return torch.logaddexp(kept, floor)
-
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        return (x * self._log_probabilities(parameters)).sum(-1, keepdim=True)
+        chosen = (x * log_softmax(parameters, dim=-1)).sum(-1, keepdim=True)
+        floor = torch.full((), math.log(self.smoothing / self.width), device=x.device)
+        return torch.logaddexp(chosen + math.log1p(-self.smoothing), floor)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        return self._log_probabilities(parameters).exp()
+        kept = (1.0 - self.smoothing) * softmax(parameters, dim=-1)
+        return kept + self.smoothing / self.width
 
     def squared_error(self, parameters: Tensor, x: Tensor) -> Tensor:
         return 0.5 * (x - self.mean(parameters)).square().sum(-1, keepdim=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -43,8 +44,8 @@ class Mixed(nn.Module):
         blocks.extend(Categorical(c) for c in layout.categories)
         self.blocks = nn.ModuleList(blocks)
         self.mask_likelihood = Bernoulli(len(layout.nullable))
-        # blocks follow the encoded row's own order, so decoder outputs and data share slices
-        self.slices = _consecutive([b.width for b in blocks])
+        # blocks follow the encoded row's own order, so decoder outputs and data are cut alike
+        self.widths = [b.width for b in blocks]
         self.parameter_width = round_up(layout.mask.stop)
 
     @property
@@ -61,9 +62,7 @@ class Mixed(nn.Module):
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Terms:
         """Value and mask terms, (K, S, N, D) nats in scaled units."""
-        value = torch.cat(
-            [b.log_prob(parameters[..., s], x[..., s]) for b, s in self._parts()], dim=-1
-        )
+        value = torch.cat([b.log_prob(p, c) for b, p, c in self._cut(parameters, x)], dim=-1)
         observed = self.observed(x)
         if observed is None:
             return Terms(value, None)
@@ -76,26 +75,32 @@ class Mixed(nn.Module):
 
     def squared_error(self, parameters: Tensor, x: Tensor) -> Tensor:
         """(K, S, N, D) squared error per source column in scaled units, 0 at missing cells."""
-        error = torch.cat(
-            [b.squared_error(parameters[..., s], x[..., s]) for b, s in self._parts()], dim=-1
-        )
+        error = torch.cat([b.squared_error(p, c) for b, p, c in self._cut(parameters, x)], dim=-1)
         observed = self.observed(x)
         return error if observed is None else error * observed
 
     def mean(self, parameters: Tensor) -> Tensor:
         """(K, S, N, W) expected encoded row, the mask's probabilities included."""
-        return self._rows([b.mean(parameters[..., s]) for b, s in self._parts()], parameters)
+        return self._rows([b.mean(p) for b, p, _ in self._cut(parameters)], parameters)
 
     def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         """(K, S, N, W) a drawn encoded row."""
-        return self._rows(
-            [b.sample(parameters[..., s], generator) for b, s in self._parts()],
-            parameters,
-            generator,
-        )
+        drawn = [b.sample(p, generator) for b, p, _ in self._cut(parameters)]
+        return self._rows(drawn, parameters, generator)
 
-    def _parts(self) -> list[tuple[Likelihood, slice]]:
-        return list(zip(self.blocks, self.slices, strict=True))  # type: ignore[arg-type]
+    def _cut(
+        self, parameters: Tensor, x: Tensor | None = None
+    ) -> Iterator[tuple[Likelihood, Tensor, Tensor]]:
+        """Each block with its decoder outputs and its cells.
+
+        One split, not a slice per block: the gradient of a slice is a tensor of the full width.
+        """
+        rest = parameters.shape[-1] - sum(self.widths)
+        pieces = parameters.split([*self.widths, rest], dim=-1)
+        cells = pieces if x is None else x.split([*self.widths, x.shape[-1] - sum(self.widths)], -1)
+        for block, piece, cell in zip(self.blocks, pieces, cells, strict=False):
+            assert isinstance(block, Likelihood)
+            yield block, piece, cell
 
     def _rows(
         self, parts: list[Tensor], parameters: Tensor, generator: torch.Generator | None = None
@@ -106,11 +111,3 @@ class Mixed(nn.Module):
         padding = self.layout.width - self.layout.mask.stop
         parts.append(torch.zeros(*parameters.shape[:-1], padding, device=parameters.device))
         return torch.cat(parts, dim=-1)
-
-
-def _consecutive(widths: list[int]) -> list[slice]:
-    out, start = [], 0
-    for width in widths:
-        out.append(slice(start, start + width))
-        start += width
-    return out

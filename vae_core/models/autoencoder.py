@@ -30,7 +30,7 @@ class Autoencoder(Model):
         self.register_buffer("draws", torch.zeros(1, latent))
 
     def encode(self, x: Tensor) -> Point:
-        return Point(self.encoder(bend(x)))
+        return Point(self.encoder(bend(x, self.likelihood.layout.numeric)))
 
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z.flatten(1, 2)).unflatten(1, z.shape[1:3])

@@ -16,8 +16,12 @@ from .base import Model, ModelConfig
 ENCODER_KNEE = 10.0
 
 
-def bend(x: Tensor) -> Tensor:
-    return ENCODER_KNEE * torch.asinh(x / ENCODER_KNEE)
+def bend(x: Tensor, numeric: int) -> Tensor:
+    """Rows x (…, W) with their first `numeric` cells bent."""
+    if not numeric:
+        return x
+    bent = ENCODER_KNEE * torch.asinh(x[..., :numeric] / ENCODER_KNEE)
+    return torch.cat([bent, x[..., numeric:]], dim=-1)
 
 
 class VAE(Model):
@@ -47,7 +51,7 @@ class VAE(Model):
         self.register_buffer("draws", quasi_normal_draws(config.draws, latent, seed))
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian.from_outputs(self.encoder(bend(x)))
+        return DiagonalGaussian.from_outputs(self.encoder(bend(x, self.likelihood.layout.numeric)))
 
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z.flatten(1, 2)).unflatten(1, z.shape[1:3])
