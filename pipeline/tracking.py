@@ -45,6 +45,12 @@ __all__ += ["start"]
 
 _BATCH = 1000
 _PROBE_SECONDS = 5.0
+# MLflow reads these when it is imported; what the user has set stays.
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 
 
 class TrackingError(UserError):
@@ -203,10 +209,9 @@ def connect(home: Home) -> MlflowClient:
         TrackingError: it does not; said within seconds, with its address (without password).
     """
     uri = home.mlflow_uri
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     _probe(uri, home)
-    # MLflow reads these when it is imported: no usage reports, no bars for each small file.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -382,7 +387,6 @@ def _make_store(uri: str, home: Home) -> None:
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     part = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
