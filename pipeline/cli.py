@@ -28,7 +28,7 @@ DEFAULT_CONFIG = Path("vae-anomaly.yaml")
 class _Commands(TyperGroup):
     """Commands whose errors are a message and a hint; `--debug` shows where they came from."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # typer brings a click of its own in some versions
         try:
             return super().invoke(ctx)
         except UserError as error:
