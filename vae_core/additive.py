@@ -71,6 +71,8 @@ class RowScores(NamedTuple):
         columns = error.shape[1]
         none = np.zeros(len(kl))
         error_score = additive(error / columns, statistics.error_term / columns, none, 0.0)
+        if not model.has_elbo:
+            elbo = np.full(len(kl), np.nan)
         return RowScores(elbo, kl, elbo_score, error_score)
 
 

@@ -130,6 +130,8 @@ def test_every_output_has_its_shape(fitted: tuple) -> None:
     ]  # fmt: skip
     assert all(v.shape == (1300,) for v in scores.values())
     assert np.isfinite(scores["anomaly_score"]).all()
+    assert np.isfinite(scores["elbo"]).all() == scorer.model.has_elbo
+    assert np.isnan(scores["p_value_elbo"]).all() != scorer.model.has_elbo
     assert scorer.embed(data).shape == (1300, 3)
     assert {k: v.dtype for k, v in scorer.reconstruct(data).items()} == {
         k: v.dtype for k, v in data.items()
