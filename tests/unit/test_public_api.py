@@ -1,0 +1,124 @@
+"""What others may import; and what is written down twice says the same in both places."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pipeline
+import vae_core
+from pipeline import values
+from pipeline.settings import ModelSettings, TrainSettings
+from vae_core import ModelConfig, TrainConfig
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("vae_core", "pipeline", "flows")
+CORE = {
+    "JOINS", "MODELS", "SCORE_KINDS",
+    "Affine", "BinaryColumn", "CategoricalColumn", "Column", "ColumnStatistics", "Encoding",
+    "Explanation", "ModelConfig", "NotCalibratedError", "NumericColumn", "RawScores", "Scorer",
+    "Threshold", "TrainConfig", "TrainResult",
+    "build_model", "canonical", "check_score_kind", "choose_device", "column_statistics",
+    "conformal_cut", "conformal_rank", "diagnose", "p_values", "train",
+}  # fmt: skip
+PIPELINE = {
+    "calibration": ["CalibrateResult", "CalibrationError", "calibrate"],
+    "config": ["Config", "load_config"],
+    "detector": ["VAEDetector"],
+    "errors": ["UserError"],
+    "evaluate": ["METRICS", "evaluate"],
+    "explain": ["reasons"],
+    "home": ["Home"],
+    "ingest": ["FileResult", "IngestResult", "ingest"],
+    "lake": ["Lake"],
+    "preprocess": ["FITTERS", "fit_encoding"],
+    "quality": ["generation_quality", "reconstruction_quality"],
+    "readers": ["READERS", "SUFFIXES"],
+    "registry": ["Version", "champion", "get", "load_scorer", "promote", "rollback", "versions"],
+    "report": ["path_of", "write"],
+    "schema": ["check_names", "check_types"],
+    "scoring": ["NightResult", "score"],
+    "sources": ["list_files", "open_file"],
+    "thresholds": ["THRESHOLDS", "fit_threshold"],
+    "tracking": ["TrackingError", "connect"],
+    "training": ["TrainResult", "TrainingError", "train"],
+}
+
+
+def test_the_core_offers_this_and_no_more() -> None:
+    assert set(vae_core.__all__) == CORE
+    assert all(hasattr(vae_core, name) for name in CORE)
+
+
+def test_the_pipeline_offers_the_estimator_and_these_modules() -> None:
+    assert pipeline.__all__ == ["VAEDetector"]
+    assert pipeline.VAEDetector is import_module("pipeline.detector").VAEDetector
+    with pytest.raises(AttributeError, match="no attribute 'Detector'"):
+        _ = pipeline.Detector  # type: ignore[attr-defined, unused-ignore]
+    absent = [
+        f"pipeline.{module}.{name}"
+        for module, names in PIPELINE.items()
+        for name in names
+        if not hasattr(import_module(f"pipeline.{module}"), name)
+    ]
+    assert absent == []
+
+
+@pytest.mark.parametrize(
+    ("section", "core"), [(ModelSettings, ModelConfig), (TrainSettings, TrainConfig)]
+)
+def test_the_config_has_the_settings_and_defaults_of_the_core(section: type, core: type) -> None:
+    assert section().model_dump() == asdict(core())
+    assert core(**section().model_dump()) == core()
+
+
+@given(
+    st.none()
+    | st.text()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.floats().map(np.float64)
+)
+def test_config_and_core_spell_a_category_alike(value: object) -> None:
+    assert values.canonical(value) == vae_core.canonical(value)
+
+
+def test_reading_a_config_loads_neither_torch_nor_mlflow() -> None:
+    code = (
+        "import sys, pipeline.config, pipeline.ingest\n"
+        "print(*{'torch', 'mlflow', 'sklearn', 'pandera'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_an_installed_package_has_every_file(tmp_path: Path) -> None:
+    expected = set()
+    for package in PACKAGES:
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        expected |= {
+            file.relative_to(tmp_path).as_posix()
+            for file in (tmp_path / package).rglob("*")
+            if file.is_file()
+        }
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(tmp_path)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert shipped == expected
