@@ -75,6 +75,10 @@ def _record(lake: Lake, night: Night, scorer: Scorer, result: NightResult) -> st
         run.log_metrics(_metrics(result))
         run.log_json(threshold.to_dict(), "threshold.json")
         run.log_figure(figures.score_histogram(_some_scores(lake, night), threshold), "scores")
+        labelled = tally.labelled_scores(lake, night)
+        if labelled is not None:
+            run.log_figure(figures.roc_and_precision(*labelled, threshold.value), "roc")
+            run.log_metrics(_ranking(*labelled))
         run.log_file(result.report_path, "report")
         return run.run_id
 
@@ -113,6 +117,15 @@ def _metrics(result: NightResult) -> dict[str, float]:
         if result.labels.recall is not None:
             metrics["recall"] = result.labels.recall
     return metrics
+
+
+def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    from pipeline.evaluate import auroc, average_precision
+
+    return {
+        "auroc": auroc(labels, scores),
+        "average_precision": average_precision(labels, scores),
+    }
 
 
 def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:

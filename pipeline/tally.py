@@ -159,6 +159,29 @@ def against_labels(lake: Lake, night: Night) -> Labels | None:
     return Labels(anomalies, found, night.rows - anomalies, len(hits) - found)
 
 
+def labelled_scores(
+    lake: Lake, night: Night, most: int = 1_000_000
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels and scores of a night's first `most` rows, for curves.
+
+    Returns:
+        (N,) True for anomalies and (N,) anomaly scores, in order of `_row_id`; None without a
+        label column, or where the rows are all of one class.
+    """
+    label = lake.config.label
+    if label is None:
+        return None
+    where = night.selects & (ds.field("_row_id") < night.first + most)
+    bad, scored = (
+        lake.read(table, ["_row_id", column], where).sort_by("_row_id")
+        for table, column in (("ingested", label), ("scores", "anomaly_score"))
+    )
+    labels = is_anomaly(bad.column(label), lake.config)
+    if labels.all() or not labels.any():
+        return None
+    return labels, scored.column("anomaly_score").to_numpy()
+
+
 def quarantined(lake: Lake, night: Night, before: Night | None) -> Quarantined:
     """What was set aside of the files that a night covers.
 

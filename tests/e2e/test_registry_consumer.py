@@ -55,7 +55,7 @@ ours = [m for m in sys.modules if m.split(".")[0] in ("vae_core",)]
 assert not ours, ours
 for module in list(sys.modules.values()):
     file = getattr(module, "__file__", None) or ""
-    assert not file.startswith({root!r} + "/"), file
+    assert not file.startswith(tuple({packages!r})), file
 with open({out!r}, "w") as file:
     json.dump(answers, file)
 '''
@@ -79,6 +79,7 @@ def consume(
         PROGRAM.format(
             guard=guard,
             root=str(ROOT),
+            packages=[f"{ROOT / name}{os.sep}" for name in ("vae_core", "pipeline", "flows")],
             folder=str(folder),
             uri=home.mlflow_uri,
             data=str(data),

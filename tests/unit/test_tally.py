@@ -114,5 +114,11 @@ def test_sums_and_selections(lake: Lake) -> None:
     assert labels.false_alarms == 4 - labels.found
     assert labels.normal == 20 - len(odd)
     assert labels.recall == labels.found / len(odd)
+    drawn = tally.labelled_scores(lake, night)
+    assert drawn is not None
+    assert (np.flatnonzero(drawn[0]) + 51).tolist() == sorted(odd)
+    assert drawn[1].tolist() == [-abs(i - 60.0) for i in range(51, 71)]
+    # one class only: nothing to draw
+    assert tally.labelled_scores(lake, night, most=0) is None
     assert tally.Labels(0, 0, 0, 0).recall is None
     assert tally.Labels(0, 0, 0, 0).false_alarm_rate == 0.0
