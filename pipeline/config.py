@@ -6,145 +6,27 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
-from zoneinfo import ZoneInfo
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from pipeline.errors import ConfigError
-from pipeline.settings import ModelSettings, Section, TrainSettings
-from pipeline.values import canonical
+from pipeline.settings import (
+    AlertSettings,
+    ColumnSettings,
+    ModelSettings,
+    RowRange,
+    Schedule,
+    Section,
+    Source,
+    SplitSettings,
+    ThresholdSettings,
+    TrainSettings,
+)
 from pipeline.yamlfile import read_yaml
 
-Role = Literal["numeric", "categorical", "binary", "id", "time", "label", "ignore"]
 FEATURES = ("numeric", "categorical", "binary")
 RESERVED = ("_row_id", "_source", "_source_hash", "_source_row", "_ingested_at")
-
-
-class Source(Section):
-    """Where rows come from."""
-
-    path: str = Field(min_length=1, description="a file, a folder or a glob")
-    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
-    encoding: str = Field("utf-8", description="of CSV and JSON lines")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="of CSV")
-    allow_same_content: bool = Field(
-        False, description="ingest a file whose content is already there under another name"
-    )
-    unique_id_history: bool = Field(
-        False, description="refuse ids that earlier files hold, not only repeats within a file"
-    )
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError(f"{value!r} is not an encoding; try utf-8 or latin-1") from None
-        return value
-
-
-class ColumnSettings(Section):
-    """What one column of the data is."""
-
-    role: Role
-    nullable: bool = False
-    timezone: str | None = Field(None, description="of time stamps that carry no UTC offset")
-    normal: tuple[str, ...] | None = Field(None, description="label values that mean normal")
-    values: tuple[str, ...] | None = Field(None, description="the two values of a binary column")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        return _check_zone(value)
-
-    @field_validator("normal", "values", mode="before")
-    @classmethod
-    def _as_texts(cls, value: Any) -> Any:
-        if value is None:
-            return None
-        many = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(canonical(v) for v in many)
-
-    @model_validator(mode="after")
-    def _fits_role(self) -> Self:
-        owners = {"timezone": "time", "normal": "label", "values": "binary"}
-        for key, role in owners.items():
-            if getattr(self, key) is not None and self.role != role:
-                raise ValueError(f"`{key}` belongs to role {role}, this column is {self.role}")
-        if self.role == "label" and not self.normal:
-            raise ValueError("a label needs `normal`: the value (or values) that mean normal")
-        if self.values is not None and len(set(self.values)) != 2:
-            raise ValueError(f"a binary column has two values, got {list(self.values)}")
-        return self
-
-
-class SplitSettings(Section):
-    """Which share of the rows up to `until` trains, stops early, and calibrates."""
-
-    train: float = Field(0.7, gt=0, lt=1)
-    validation: float = Field(0.1, gt=0, lt=1)
-    calibration: float = Field(0.2, gt=0, lt=1)
-    until: int | None = Field(None, ge=3, description="last row id used; null: all present")
-
-    @model_validator(mode="after")
-    def _is_a_share(self) -> Self:
-        total = self.train + self.validation + self.calibration
-        if total > 1 + 1e-9:
-            raise ValueError(f"train + validation + calibration = {total:g}, must be at most 1")
-        return self
-
-
-class ThresholdSettings(Section):
-    """What is flagged."""
-
-    score: str = "elbo"
-    method: str = "conformal"
-    alpha: float = Field(0.05, gt=0, lt=1, description="promised false-positive rate")
-    conditional_delta: float | None = Field(None, gt=0, lt=1)
-
-
-class AlertSettings(Section):
-    """What a closed night reports."""
-
-    fdr: bool = False
-    expected_anomaly_share: float = Field(0.0, ge=0, lt=1)
-    report_rows: int = Field(50, ge=1)
-
-
-class RowRange(Section):
-    """Rows `first` to `last`, both included, by `_row_id`."""
-
-    first: int = Field(ge=1)
-    last: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.last < self.first:
-            raise ValueError(f"first = {self.first} lies after last = {self.last}")
-        return self
-
-
-class Schedule(Section):
-    """When the flows run; cron lines, null for never."""
-
-    ingest: str | None = "0 1 * * *"
-    score: str | None = "0 2 * * *"
-    retrain: str | None = "0 3 * * 0"
-    timezone: str = "UTC"
-
-    @field_validator("ingest", "score", "retrain")
-    @classmethod
-    def _five_fields(cls, value: str | None) -> str | None:
-        if value is not None and len(value.split()) != 5:
-            raise ValueError(f"{value!r} is not a cron line of five fields such as '0 2 * * *'")
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return _check_zone(value) or "UTC"
 
 
 class Config(Section):
@@ -323,14 +205,3 @@ def _check_name(config: Config, key: str, name: str, known: Any) -> None:
             f"{config.path}: `{key}`: {name!r} is not known; known: {', '.join(known)}",
             hint=f"Did you mean {near[0]!r}?" if near else "Mend the file and run again.",
         )
-
-
-def _check_zone(value: str | None) -> str | None:
-    if value is not None:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"{value!r} is not a time zone; expected a name such as Europe/Berlin or UTC"
-            ) from None
-    return value

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config import Role
+from pipeline.settings import Role
 from pipeline.values import is_text, numbers, text_categories, texts, times
 
-FEATURES = ("numeric", "categorical", "binary")
 FEW_UNREADABLE = 0.01  # share of cells that a number or time column may spoil
 MOST_CATEGORIES = 1000
 LABEL_NAMES = (

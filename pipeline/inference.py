@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.config import Config, Source, load_config
+from pipeline.config import FEATURES, Config, load_config
 from pipeline.errors import ConfigError, SourceError
-from pipeline.guesses import FEATURES, Guess, guess, settle
+from pipeline.guesses import Guess, guess, settle
+from pipeline.settings import Source
 from pipeline.sources import find_files, fingerprint, open_file
 from pipeline.values import is_text, plain, texts
 

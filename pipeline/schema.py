@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import ColumnSettings, Config
+from pipeline.config import Config
 from pipeline.errors import SourceError
 from pipeline.readers import Opened, RawBatch
+from pipeline.settings import ColumnSettings
 from pipeline.tables import columns_schema
 from pipeline.values import Times, is_text, numbers, text_categories, texts, times
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.config import Config, Source
+from pipeline.config import Config
 from pipeline.errors import SourceError
 from pipeline.readers import READERS, SUFFIXES, Opened, RawBatch
+from pipeline.settings import Source
 
 COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
 CHUNK_BYTES = 4 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import Source
+from pipeline.settings import Source
 
 BATCH_ROWS = 65_536
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from pipeline.config import Source
 from pipeline.errors import SourceError
 from pipeline.readers.base import Malformed, Opened, RawBatch
+from pipeline.settings import Source
 
 BLOCK_BYTES = 8 << 20
 

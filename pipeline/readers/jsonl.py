@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import Source
 from pipeline.readers.base import BATCH_ROWS, Malformed, Opened, RawBatch
+from pipeline.settings import Source
 
 CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.config import Source
 from pipeline.readers.base import BATCH_ROWS, Opened, RawBatch
+from pipeline.settings import Source
 
 
 def open_parquet(path: Path, source: Source) -> Opened:

@@ -10,9 +10,10 @@ from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
 
 from pipeline import registry, tracking
 from pipeline.calibration import CalibrationError, calibrate
-from pipeline.config import Config, RowRange
+from pipeline.config import Config
 from pipeline.errors import NotEnoughCalibrationRows, NotEnoughRows, RegistryError
 from pipeline.home import Home
+from pipeline.settings import RowRange
 from pipeline.training import train
 
 

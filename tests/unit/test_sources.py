@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from lakes import Desk, make_desk
 
-from pipeline.config import Source
 from pipeline.errors import SourceError
 from pipeline.readers import delimited
+from pipeline.settings import Source
 from pipeline.sources import fingerprint, list_files, natural, open_file
 
 
