@@ -44,6 +44,7 @@ POLL_SECONDS = "2"
 WATCH_SECONDS = "120"
 STOP_SECONDS = 20.0
 INTERRUPTED = 130
+CONSOLE_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _enter_environment(place: Place, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(place.folder / "prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_WORKER_QUERY_SECONDS": POLL_SECONDS,
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # run logs are in Prefect's pages
+        CONSOLE_LEVEL: "CRITICAL",  # run logs are in Prefect's pages
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
     os.environ.clear()
@@ -159,7 +160,8 @@ def _deploy_and_start_worker(
     # The schedules stay off: a demo at one in the morning should not ingest twice at once.
     deploy([place.config], active=False)
     command = [*tool("prefect"), "worker", "start", "--pool", "vae-anomaly", "--type", "process"]
-    children.start("the worker", command, environment, place.logs / "worker.log")
+    talkative = {**environment, CONSOLE_LEVEL: "INFO"}
+    children.start("the worker", command, talkative, place.logs / "worker.log")
 
 
 def _spine(
