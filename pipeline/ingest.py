@@ -50,7 +50,7 @@ def ingest(home: Home, config: Config, progress: Progress | None = None) -> Inge
         CountError: rows in are not ingested + quarantined.
     """
     lake = Lake(config, home)
-    lake.check_columns()
+    lake.fit_columns()
     files, unknown = list_files(config)
     notes = [f"left out a file of unknown kind: {path}" for path in unknown]
     if not files:

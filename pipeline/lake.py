@@ -63,15 +63,15 @@ class Lake:
         return self.home.table(self.config.name, table)
 
     def create(self) -> None:
-        """Make the empty tables that do not exist yet, and check those that do.
+        """Make the empty tables that do not exist yet, and fit those that do to the config.
 
         Raises:
-            SchemaError: the config's columns are not those of the existing tables.
+            SchemaError: the config's columns are not those of the rows ingested.
         """
         for table, schema in TABLES.items():
             if not self._is_there(table):
                 self._create_one(table, schema(self.config))
-        self.check_columns()
+        self.fit_columns()
 
     def exists(self) -> bool:
         """Whether all tables are there."""
@@ -92,18 +92,45 @@ class Lake:
                 "set VAE_ANOMALY_HOME to the folder that holds them.",
             ) from None
 
+    def fit_columns(self) -> None:
+        """The `ingested` table holds the config's columns; while it is empty it is given them.
+
+        Raises:
+            SchemaError: it holds rows of other columns, with the columns that differ.
+        """
+
+        def attempt(handle: DeltaTable) -> bool | None:
+            if handle.transaction_version(self.numbering) or not self._differences(handle):
+                return True
+            # the numbering's own id: a first file that is ingested right now wins over this
+            empty = TABLES["ingested"](self.config).empty_table().to_reader()
+            return True if self._commit(handle, empty, {self.numbering: 0}, anew=True) else None
+
+        self._until_settled("ingested", attempt)
+        self.check_columns()
+
     def check_columns(self) -> None:
         """The `ingested` table holds the config's columns.
 
         Raises:
             SchemaError: it does not, with the columns that differ.
         """
-        stored = pa.schema(self.open("ingested").schema().to_arrow())
+        parts = self._differences(self.open("ingested"))
+        if parts:
+            raise SchemaError(
+                f"the columns of {self.config.path} do not fit the table of "
+                f"{self.config.name!r} ({'; '.join(parts)})",
+                hint="Undo the change of `columns`, or start a new data set under another `name`.",
+            )
+
+    def _differences(self, handle: DeltaTable) -> list[str]:
+        """In words, how the columns of the `ingested` table differ from the config's."""
+        stored = pa.schema(handle.schema().to_arrow())
         expected = TABLES["ingested"](self.config)
         there, wanted = set(stored.names), set(expected.names)
         both = [n for n in expected.names if n in there]
         changed = [n for n in both if not _same_type(stored.field(n).type, expected.field(n).type)]
-        parts = [
+        return [
             f"{what}: {', '.join(names)}"
             for what, names in (
                 ("not in the table", sorted(wanted - there)),
@@ -112,12 +139,6 @@ class Lake:
             )
             if names
         ]
-        if parts:
-            raise SchemaError(
-                f"the columns of {self.config.path} do not fit the table of "
-                f"{self.config.name!r} ({'; '.join(parts)})",
-                hint="Undo the change of `columns`, or start a new data set under another `name`.",
-            )
 
     def transaction_version(self, table: str, app_id: str) -> int | None:
         """Version that the application id has reached in `table`; None if it never wrote."""
@@ -271,15 +292,20 @@ class Lake:
                 raise
 
     def _commit(
-        self, handle: DeltaTable, stream: pa.RecordBatchReader, transactions: dict[str, int]
+        self,
+        handle: DeltaTable,
+        stream: pa.RecordBatchReader,
+        transactions: dict[str, int],
+        anew: bool = False,
     ) -> bool:
-        """Write through `handle`; False where another writer was first."""
+        """Write through `handle`, `anew` with the stream's columns; False: another was first."""
         ids = [Transaction(app_id, version) for app_id, version in transactions.items()]
         try:
             write_deltalake(
                 handle,
                 stream,
-                mode="append",
+                mode="overwrite" if anew else "append",
+                schema_mode="overwrite" if anew else None,
                 commit_properties=CommitProperties(app_transactions=ids),
                 writer_properties=WriterProperties(
                     compression="ZSTD", max_row_group_size=PIECE_ROWS // 2

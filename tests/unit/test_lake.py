@@ -49,6 +49,34 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         assert "vae-anomaly init" in (caught.value.hint or "")
 
 
+def test_columns_may_change_until_rows_are_ingested(desk: Desk) -> None:
+    columns = "\n  x: {role: categorical}\n  z: {role: numeric}\n"
+    changed = make_desk(desk.folder, columns, create=False)
+    changed.put("a.csv", "x,z\nred,1\n")
+    assert changed.ingest().ingested == 1
+    assert [(r["x"], r["z"]) for r in changed.rows("ingested")] == [("red", 1.0)]
+    assert desk.lake.open("ingested").metadata().configuration == {
+        "delta.dataSkippingStatsColumns": "_row_id,_source,_source_hash"
+    }
+    with pytest.raises(SchemaError, match="not in the config: z"):
+        desk.lake.create()
+    assert changed.lake.count("ingested") == 1
+
+
+def test_a_first_file_wins_over_a_change_of_columns(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = make_desk(desk.folder, "\n  x: {role: categorical}\n", create=False).lake
+    stale = changed.open("ingested")
+    assert desk.lake.append_numbered(lambda: [rows(2)], 2, {"ingest/desk/h": 1})
+    handles = iter([stale])
+    opened = changed.open
+    monkeypatch.setattr(changed, "open", lambda table: next(handles, None) or opened(table))
+    with pytest.raises(SchemaError, match="of another type: x"):
+        changed.fit_columns()
+    assert desk.lake.count("ingested") == 2
+
+
 def test_a_changed_config_does_not_fit_the_tables(desk: Desk) -> None:
     changed = make_desk(
         desk.folder, "\n  x: {role: categorical}\n  z: {role: numeric}\n", create=False
