@@ -11,61 +11,37 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import tracking
 from pipeline.errors import RegistryError
-from pipeline.split import Range
+from pipeline.versions import CHALLENGER, CHAMPION, Version, by_alias, every, find, listed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
     from pipeline.home import Home
     from pipeline.packaging import Columns
+    from pipeline.split import Range
     from vae_core import Scorer
 
-__all__ = ["CHALLENGER", "CHAMPION", "Version", "champion", "get", "load_scorer", "promote"]
-__all__ += ["register", "rollback", "stream_start", "versions"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "Version",
+    "champion",
+    "get",
+    "load_scorer",
+    "promote",
+    "register",
+    "rollback",
+    "stream_start",
+    "versions",
+]
 
-CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS, STREAM_START = "previous_champion", "stream_start"
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of the registered model.
-
-    Attributes:
-        name: of the model and the data set.
-        version: 1, 2, ….
-        run_id: of the run that calibrated it.
-        calibration: rows that calibrated it.
-        alpha: promised false-positive rate.
-        tags: all that is recorded of it.
-        aliases: ``champion``, ``challenger`` or none.
-    """
-
-    name: str
-    version: int
-    run_id: str
-    calibration: Range
-    alpha: float
-    tags: dict[str, str] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def uri(self) -> str:
-        """Address for ``mlflow.pyfunc.load_model``."""
-        return f"models:/{self.name}/{self.version}"
-
-    @property
-    def training_run(self) -> str:
-        """The run that trained its scorer."""
-        return self.tags.get("training_run", "")
 
 
 def register(
@@ -122,7 +98,7 @@ def register(
 
 def champion(home: Home, name: str) -> Version | None:
     """The version that scores the nights; None before the first."""
-    return _by_alias(tracking.connect(home), name, CHAMPION)
+    return by_alias(tracking.connect(home), name, CHAMPION)
 
 
 def get(home: Home, name: str, version: int | str) -> Version:
@@ -131,12 +107,12 @@ def get(home: Home, name: str, version: int | str) -> Version:
     Raises:
         RegistryError: there is none; the message lists those there are.
     """
-    return _get(tracking.connect(home), name, version)
+    return find(tracking.connect(home), name, version)
 
 
 def versions(home: Home, name: str) -> list[Version]:
     """All versions, oldest first."""
-    return _versions(tracking.connect(home), name)
+    return every(tracking.connect(home), name)
 
 
 def load_scorer(
@@ -156,7 +132,7 @@ def load_scorer(
         RegistryError: there is no such version, or its files cannot be read.
     """
     client = tracking.connect(home)
-    folder = _folder(client, home, _get(client, name, version))
+    folder = _folder(client, home, find(client, name, version))
     tracking.pyfunc()
     from pipeline.model_code import load_package
 
@@ -186,8 +162,8 @@ def promote(home: Home, name: str, version: int | str | None = None) -> Version:
         RegistryError: there is no such version.
     """
     client = tracking.connect(home)
-    chosen = _get(client, name, CHALLENGER if version is None else version)
-    present = _by_alias(client, name, CHAMPION)
+    chosen = find(client, name, CHALLENGER if version is None else version)
+    present = by_alias(client, name, CHAMPION)
     if present is not None and present.version == chosen.version:
         return present
     now = _now()
@@ -197,7 +173,7 @@ def promote(home: Home, name: str, version: int | str | None = None) -> Version:
     _crown(client, chosen, f"{now} promoted")
     if CHALLENGER in chosen.aliases:
         client.delete_registered_model_alias(name, CHALLENGER)
-    return _get(client, name, chosen.version)
+    return find(client, name, chosen.version)
 
 
 def rollback(home: Home, name: str) -> Version:
@@ -210,22 +186,22 @@ def rollback(home: Home, name: str) -> Version:
         RegistryError: there is no champion, or it had no predecessor.
     """
     client = tracking.connect(home)
-    present = _by_alias(client, name, CHAMPION)
+    present = by_alias(client, name, CHAMPION)
     if present is None:
         raise RegistryError(
             f"{name!r} has no champion to roll back from",
-            hint="Train and calibrate first, or promote a version.",
+            hint="Run `vae-anomaly train` and `vae-anomaly calibrate`, or promote a version.",
         )
     if PREVIOUS not in present.tags:
         raise RegistryError(
             f"version {present.version} of {name!r} is the first champion: there is none before it",
-            hint=f"Promote another version: {_listed(_versions(client, name))}.",
+            hint=f"Promote another version: {listed(client, name)}.",
         )
-    before = _get(client, name, int(present.tags[PREVIOUS]))
+    before = find(client, name, int(present.tags[PREVIOUS]))
     now = _now()
     _note(client, present, f"{now} rolled back to version {before.version}")
     _crown(client, before, f"{now} champion again, after version {present.version}")
-    return _get(client, name, before.version)
+    return find(client, name, before.version)
 
 
 def stream_start(home: Home, name: str) -> int:
@@ -237,12 +213,7 @@ def stream_start(home: Home, name: str) -> int:
         RegistryError: there has been no champion.
     """
     client = tracking.connect(home)
-    present = _by_alias(client, name, CHAMPION)
-    if present is None:
-        raise RegistryError(
-            f"{name!r} has no champion: there is no model to score with",
-            hint="Train and calibrate first, or promote a version.",
-        )
+    present = find(client, name, CHAMPION)
     tags = client.get_registered_model(name).tags
     return int(tags.get(STREAM_START, present.calibration.last + 1))
 
@@ -262,64 +233,6 @@ def _note(client: MlflowClient, version: Version, text: str) -> None:
     history: list[str] = json.loads(tags.get("history", "[]"))
     history = [*history, text][-40:]
     client.set_model_version_tag(version.name, str(version.version), "history", json.dumps(history))
-
-
-def _get(client: MlflowClient, name: str, version: int | str) -> Version:
-    from mlflow.exceptions import MlflowException
-
-    if version in (CHAMPION, CHALLENGER):
-        found = _by_alias(client, name, str(version))
-        if found is None:
-            raise RegistryError(
-                f"{name!r} has no {version}; versions: {_listed(_versions(client, name))}",
-                hint="Train and calibrate first, or promote a version.",
-            )
-        return found
-    if not str(version).isdigit():
-        raise RegistryError(
-            f"{version!r} is no version of {name!r}: give a number, champion or challenger"
-        )
-    try:
-        return _version(client.get_model_version(name, str(version)))
-    except MlflowException as error:
-        raise RegistryError(
-            f"{name!r} has no version {version}; versions: {_listed(_versions(client, name))}"
-        ) from error
-
-
-def _by_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return _version(client.get_model_version_by_alias(name, alias))
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def _versions(client: MlflowClient, name: str) -> list[Version]:
-    found = client.search_model_versions(f"name = '{name}'", max_results=1000)
-    return sorted((_version(one) for one in found), key=lambda one: one.version)
-
-
-def _listed(found: list[Version]) -> str:
-    return ", ".join(str(one.version) for one in found) or "none yet"
-
-
-def _version(stored: ModelVersion) -> Version:
-    tags = dict(stored.tags)
-    return Version(
-        name=stored.name,
-        version=int(stored.version),
-        run_id=stored.run_id or "",
-        calibration=Range(
-            int(tags.get("calibration_first", 0)), int(tags.get("calibration_last", 0))
-        ),
-        alpha=float(tags.get("alpha", "nan")),
-        tags=tags,
-        aliases=tuple(stored.aliases),
-    )
 
 
 def _folder(client: MlflowClient, home: Home, version: Version) -> Path:

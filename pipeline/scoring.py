@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import explain, fdr, finishing, nights, tables, tally
-from pipeline.errors import RegistryError, SchemaError
+from pipeline.errors import SchemaError
 from pipeline.finishing import NightResult
 from pipeline.frames import to_columns
 from pipeline.guarantee import judge_night
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake
     from pipeline.nights import Night
     from pipeline.progress import Progress
-    from pipeline.registry import Version
     from vae_core import Scorer
 
 PIECE_ROWS = 100_000
@@ -65,8 +64,8 @@ def score(
     tell(progress, 0, None, "looking for new rows")
     night = nights.resume_or_open(
         lake,
-        version=lambda: _champion(home, config.name).version,
-        stream_start=lambda: _stream_start(home, config.name),
+        version=lambda: registry.get(home, config.name, registry.CHAMPION).version,
+        stream_start=lambda: registry.stream_start(home, config.name),
         run_id=run_id,
     )
     if night is None:
@@ -82,31 +81,6 @@ def score(
     closed = nights.find(lake, night.night_id)
     assert closed is not None
     return finishing.finish(lake, closed, scorer, progress)
-
-
-def _champion(home: Home, name: str) -> Version:
-    from pipeline import registry
-
-    version = registry.champion(home, name)
-    if version is None:
-        raise RegistryError(
-            f"{name!r} has no champion: there is no model to score with",
-            hint="Make one with `vae-anomaly train` and `vae-anomaly calibrate`.",
-        )
-    return version
-
-
-def _stream_start(home: Home, name: str) -> int:
-    """The row after those that calibrated the first champion, even if another reigns by now."""
-    from pipeline import registry
-
-    reigns = {
-        (json.loads(version.tags["history"])[0], version.version): version
-        for version in registry.versions(home, name)
-        if "history" in version.tags
-    }
-    first = reigns[min(reigns)] if reigns else _champion(home, name)
-    return first.calibration.last + 1
 
 
 def _check_columns(scorer: Scorer, config: Config, night: Night) -> None:

@@ -123,7 +123,7 @@ def test_a_resumed_night_keeps_its_model_and_a_new_champion_never_moves_the_stre
     assert crown(home, config, seed=5) == 2
     lake = Lake(config, home)
     opened = nights.resume_or_open(
-        lake, version=lambda: 1, stream_start=lambda: scoring._stream_start(home, config.name)
+        lake, version=lambda: 1, stream_start=lambda: registry.stream_start(home, config.name)
     )
     assert opened is not None
     assert opened.first == 901
