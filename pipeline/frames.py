@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import Config
+from pipeline.config import FEATURES, Config
 from pipeline.errors import SchemaError
-from pipeline.values import numbers, plain, texts
+from pipeline.values import canonical, numbers, plain, texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vae_core import Encoding
-
-FEATURE_ROLES = ("numeric", "categorical", "binary")
 
 
 def to_columns(
@@ -42,7 +40,8 @@ def to_columns(
     missing = [name for name in roles if name not in table.column_names]
     if missing:
         raise SchemaError(
-            f"{_plural(len(missing), 'column')} missing: {', '.join(missing)}",
+            f"{len(missing)} {'column' if len(missing) == 1 else 'columns'} missing: "
+            f"{', '.join(missing)}",
             hint=f"The model reads these columns: {', '.join(roles)}.",
         )
     out: dict[str, np.ndarray] = {}
@@ -68,13 +67,25 @@ def is_anomaly(labels: pa.Array | pa.ChunkedArray | np.ndarray, config: Config) 
     return np.array([v is not None and v not in normal for v in texts(cells).to_pylist()], bool)
 
 
+def encoded_roles(encoding: Encoding) -> dict[str, str]:
+    """Role of each column of an encoding, of the installed core or a version's own, in its order.
+
+    By the encoding's groups, since another core's column classes are not the installed ones.
+    """
+    roles = {
+        column.name: role
+        for role in ("numeric", "binary", "categorical")
+        for column in getattr(encoding, role)
+    }
+    return {name: roles[name] for name in encoding.names}
+
+
 def _roles(columns: Config | Encoding | Mapping[str, Any]) -> dict[str, str]:
     if isinstance(columns, Config):
         columns = columns.columns
     if isinstance(columns, Mapping):
-        return {n: c.role for n, c in columns.items() if c.role in FEATURE_ROLES}
-    kinds = {"NumericColumn": "numeric", "BinaryColumn": "binary"}
-    return {c.name: kinds.get(type(c).__name__, "categorical") for c in columns.columns}
+        return {n: c.role for n, c in columns.items() if c.role in FEATURES}
+    return encoded_roles(columns)
 
 
 def _numeric(name: str, column: pa.Array) -> np.ndarray:
@@ -103,11 +114,5 @@ def _from_pandas(frame: pd.DataFrame, names: list[str]) -> pa.Table:
             arrays.append(pa.array(frame[name], from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             # cells of several types: their spelling is what counts
-            from pipeline.values import canonical
-
             arrays.append(pa.array([canonical(v) for v in frame[name].tolist()], pa.string()))
     return pa.table(arrays, names=names) if names else pa.table({})
-
-
-def _plural(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.frames import encoded_roles
 from pipeline.tracking import pyfunc
 
 if TYPE_CHECKING:
@@ -129,10 +130,9 @@ def signature(names: Sequence[str]) -> ModelSignature:
 
 def _described(scorer: Scorer) -> dict[str, str]:
     """Kind of each input column, for those who read the model's description."""
-    kinds = {"NumericColumn": "numeric", "BinaryColumn": "binary"}
+    roles = encoded_roles(scorer.encoding)
     return {
-        column.name: kinds.get(type(column).__name__, "categorical")
-        + (", may be null" if column.nullable else "")
+        column.name: roles[column.name] + (", may be null" if column.nullable else "")
         for column in scorer.encoding.columns
     }
 
