@@ -18,6 +18,7 @@ from pipeline.errors import NotEnoughRows, RegistryError, UserError
 from pipeline.gates import Gate
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
+from pipeline.provenance import content_hash
 from pipeline.sampling import Rows, read_rows
 from pipeline.split import Range, Split
 
@@ -176,7 +177,7 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
     facts = {
         "calibration": rows.to_dict(),
         "calibration_run": run_id,
-        "calibration_data_hash": tracking.content_hash(data.columns),
+        "calibration_data_hash": content_hash(data.columns),
         "calibrated_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return replace(calibrated, metadata={**scorer.metadata, **facts})

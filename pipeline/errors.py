@@ -52,6 +52,10 @@ class RegistryError(UserError):
     """A model, version or alias that is not in the registry, or does not fit."""
 
 
+class TrackingError(UserError):
+    """The tracking server or its store cannot be used."""
+
+
 class NotEnoughRows(UserError):  # noqa: N818
     """Too few rows for what was asked."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline import tally, tracking
 from pipeline.frames import to_columns
+from pipeline.provenance import content_hash
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -132,7 +133,7 @@ def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:
     """Hash of the values that were scored, piece by piece."""
     digest = hashlib.sha256()
     for rows in lake.scan_rows(night.first, night.last, scorer.encoding.names):
-        digest.update(tracking.content_hash(to_columns(rows, scorer.encoding)).encode())
+        digest.update(content_hash(to_columns(rows, scorer.encoding)).encode())
     return digest.hexdigest()[:32]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import tracking
 from pipeline.errors import RegistryError
+from pipeline.provenance import code_version
 from pipeline.versions import CHALLENGER, CHAMPION, Version, by_alias, every, find, listed
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def register(
         "method": threshold.method,
         "alpha": repr(threshold.alpha),
         "threshold": repr(threshold.value),
-        "code_version": tracking.code_version(),
+        "code_version": code_version(),
         **(tags or {}),
     }
     texts = {key: str(value) for key, value in facts.items()}

@@ -6,55 +6,30 @@ in one process do not meet in MLflow's global state.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from pipeline.errors import TrackingError
+from pipeline.mlflow_store import connect, pyfunc
+from pipeline.provenance import code_version
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
-    from numpy.typing import NDArray
 
     from pipeline.config import Config
     from pipeline.home import Home
 
-__all__ = [
-    "Run",
-    "TrackingError",
-    "code_version",
-    "connect",
-    "content_hash",
-    "newest_run",
-    "pyfunc",
-]
-__all__ += ["start"]
+__all__ = ["Run", "TrackingError", "connect", "newest_run", "pyfunc", "start"]
 
 _BATCH = 1000
-_PROBE_SECONDS = 5.0
-# MLflow reads these when it is imported; what the user has set stays.
-_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-}
-
-
-class TrackingError(UserError):
-    """The tracking server or its store cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +132,9 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(key, value, now, step) for key, value, step in rows if _finite(value)]
+        metrics = [
+            Metric(key, value, now, step) for key, value, step in rows if math.isfinite(value)
+        ]
         for start in range(0, len(metrics), _BATCH):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
 
@@ -202,42 +179,6 @@ def start(
         client.set_terminated(run.run_id, status)
 
 
-def connect(home: Home) -> MlflowClient:
-    """A client of the tracking store and registry, made sure to answer.
-
-    Raises:
-        TrackingError: it does not; said within seconds, with its address (without password).
-    """
-    uri = home.mlflow_uri
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    _probe(uri, home)
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    _use(uri)
-    try:
-        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        raise TrackingError(
-            f"the MLflow store at {_masked(uri)} cannot be used: {error.message.splitlines()[0]}",
-            hint="Check MLFLOW_TRACKING_URI, or unset it to use the store in the home folder.",
-        ) from error
-    return client
-
-
-def pyfunc() -> ModuleType:
-    """``mlflow.pyfunc``, imported so that it works where warnings are errors.
-
-    Its own import warns, and silences that for everybody but those who turn warnings into errors.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        import mlflow.pyfunc
-    return mlflow.pyfunc
-
-
 def newest_run(home: Home, name: str, stage: str) -> str | None:
     """Id of the newest finished run of a stage; None if there is none."""
     client = connect(home)
@@ -251,33 +192,6 @@ def newest_run(home: Home, name: str, stage: str) -> str | None:
         max_results=1,
     )
     return runs[0].info.run_id if runs else None
-
-
-def content_hash(columns: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of columns' names, order and values, 32 hexadecimal digits.
-
-    Args:
-        columns: (N,) per column: numbers, or objects (hashed by their text).
-    """
-    digest = hashlib.sha256()
-    for name, values in columns.items():
-        digest.update(f"{name}\x1e{len(values)}\x1e".encode())
-        digest.update(_bytes(values))
-    return digest.hexdigest()[:32]
-
-
-@cache
-def code_version() -> str:
-    """Package version, and the hash of the sources that ran: true of an edited checkout too."""
-    from importlib.metadata import version
-
-    root = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for package in ("vae_core", "pipeline"):
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(str(file.relative_to(root)).encode())
-            digest.update(file.read_bytes())
-    return f"{version('vae-anomaly')}+{digest.hexdigest()[:12]}"
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -333,119 +247,6 @@ def _experiment(client: MlflowClient, home: Home, name: str) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
-
-
-def _probe(uri: str, home: Home) -> None:
-    """Fail at once where MLflow itself would retry for minutes."""
-    if uri.startswith(("http://", "https://")):
-        _probe_server(uri)
-    elif uri.startswith("sqlite:"):
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            _make_store(uri, home)
-    elif re.match(r"(postgresql|mysql|mssql)", uri):
-        _probe_database(uri)
-    elif not uri.startswith("databricks"):
-        raise TrackingError(
-            f"MLFLOW_TRACKING_URI={_masked(uri)} is not a store that holds a model registry",
-            hint="Give http(s)://…, sqlite:///…, postgresql+psycopg2://…, or unset it.",
-        )
-
-
-def _probe_server(uri: str) -> None:
-    import requests
-
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=_PROBE_SECONDS)
-    except requests.RequestException as error:
-        raise TrackingError(
-            f"no MLflow server answers at {_masked(uri)}",
-            hint="Start it (`mlflow server`), correct MLFLOW_TRACKING_URI, or unset it to use the "
-            "store in the home folder.",
-        ) from error
-
-
-def _probe_database(uri: str) -> None:
-    import sqlalchemy
-
-    try:
-        timeout = {"connect_timeout": int(_PROBE_SECONDS)} if "mssql" not in uri else {}
-        engine = sqlalchemy.create_engine(uri, connect_args=timeout)
-        with engine.connect():
-            pass
-        engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise TrackingError(
-            f"the MLflow database at {_masked(uri)} does not answer: {reason}",
-            hint="Start it, install its driver, or correct MLFLOW_TRACKING_URI.",
-        ) from error
-
-
-def _make_store(uri: str, home: Home) -> None:
-    """Make the home's SQLite store whole or not at all: two first runs may come together."""
-    file = Path(uri.removeprefix("sqlite:///"))
-    if file.exists():
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    import mlflow
-
-    part = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}")
-        client.search_experiments(max_results=1)
-        _release(f"sqlite:///{part}")
-        try:
-            os.link(part, file)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _release(uri: str) -> None:
-    """Close MLflow's connections to a store, so that its file can be moved."""
-    from mlflow.tracking._tracking_service.utils import _get_store
-
-    engine = getattr(_get_store(uri), "engine", None)
-    if engine is not None:
-        engine.dispose()
-
-
-def _use(uri: str) -> None:
-    """Point MLflow's global functions at the store, without the variable that it sets for it.
-
-    MLflow writes ``MLFLOW_TRACKING_URI`` into this process's environment, where it would pass for
-    the user's wish and outrank the next home.
-    """
-    import mlflow
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    if before is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-    else:
-        os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-def _masked(uri: str) -> str:
-    return re.sub(r"//([^:/@]+):[^@]+@", r"//\1:***@", uri)
-
-
-def _bytes(values: NDArray[Any]) -> bytes:
-    import numpy as np
-
-    array: NDArray[np.generic] = np.asarray(values)
-    if array.dtype.kind != "O":
-        return np.ascontiguousarray(array).tobytes()
-    texts = ["\x00" if v is None or v != v else str(v) for v in array.tolist()]
-    return "\x1f".join(texts).encode("utf-8", "surrogatepass")
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)
 
 
 def _without_nan(value: Any) -> Any:

@@ -15,6 +15,7 @@ from pipeline import tracking
 from pipeline.errors import UserError
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
+from pipeline.provenance import code_version, content_hash
 from pipeline.sampling import Rows, read_rows
 from pipeline.split import Split, make_split
 
@@ -71,7 +72,7 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
     with tracking.start(home, config, "train") as run:
         rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
         held_out = read_rows(lake, config, split.validation, seed=config.seed)
-        data_hash = tracking.content_hash(rows.columns)
+        data_hash = content_hash(rows.columns)
         _log_data(run, lake, config, split, rows, held_out, data_hash)
         fitted = _fit(config, rows, held_out, progress)
         scorer = fitted.scorer
@@ -80,7 +81,7 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
             "split": split.to_dict(),
             "training_run": run.run_id,
             "data_hash": data_hash,
-            "code_version": tracking.code_version(),
+            "code_version": code_version(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "training_rows": len(rows),
             "dropped_columns": list(fitted.dropped),
@@ -141,7 +142,7 @@ def _log_data(
     uri = lake.uri("ingested")
     for context, part, digest, used in (
         ("training", split.train, data_hash, rows),
-        ("validation", split.validation, tracking.content_hash(held_out.columns), held_out),
+        ("validation", split.validation, content_hash(held_out.columns), held_out),
     ):
         profile = {**part.to_dict(), "rows": part.rows, "rows_used": len(used)}
         run.log_rows(context, config.name, uri, digest, profile)

@@ -13,6 +13,7 @@ import pytest
 from pipeline import tracking
 from pipeline.config import Config
 from pipeline.home import Home
+from pipeline.provenance import code_version, content_hash
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_run_holds_config_history_data_and_figures(home: Home, config: Config)
     stored = run.client.get_run(run.run_id)
     assert stored.info.status == "FINISHED"
     assert stored.data.tags["stage"] == "train" and stored.data.tags["extra"] == "1"
-    assert stored.data.tags["code_version"] == tracking.code_version()
+    assert stored.data.tags["code_version"] == code_version()
     assert stored.data.params["threshold.alpha"] == "0.05"
     assert stored.data.params["columns.numeric"] == "2"
     assert stored.data.metrics["cost in _/ks"] == 0.5
@@ -133,10 +134,10 @@ def test_content_hash_follows_content_only() -> None:
     words = np.array(["a", None, "b"], dtype=object)
     data = {"x": np.array([1.0, np.nan, 3.0]), "c": words}
     same = {"x": data["x"].copy(), "c": np.array(["a", float("nan"), "b"], dtype=object)}
-    assert tracking.content_hash(data) == tracking.content_hash(same)
-    assert len(tracking.content_hash(data)) == 32
+    assert content_hash(data) == content_hash(same)
+    assert len(content_hash(data)) == 32
     for changed in ({"x": data["x"]}, {**data, "x": data["x"] + 1}, {"c": words, "x": data["x"]}):
-        assert tracking.content_hash(changed) != tracking.content_hash(data)
+        assert content_hash(changed) != content_hash(data)
 
 
 def test_two_first_runs_make_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
