@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipeline import gates as checks
-from pipeline import registry, tracking
-from pipeline.errors import NotEnoughRows, RegistryError, UserError
+from pipeline import registry, tracking, trial
+from pipeline.errors import NotEnoughRows, UserError
 from pipeline.gates import Gate
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
     from vae_core import Scorer, Threshold
 
 __all__ = ["CalibrateResult", "CalibrationError", "calibrate"]
-
-CHECK_ROWS = 1000
-TRAINING_SAMPLE = 20_000
 
 
 class CalibrationError(UserError):
@@ -92,14 +86,13 @@ def calibrate(
             tags = {"training_run": origin, "training_data_hash": scorer.metadata["data_hash"]}
             version = registry.register(run, config.name, calibrated, data.columns, rows, tags)
             report(progress, 0, None, "running the gates")
-            present = registry.champion(home, config.name)
-            passed = _gates(home, lake, config, calibrated, version, present, data, run)
-            promoted = all(gate.passed for gate in passed if gate.blocking)
-            _log_gates(run, config.name, version, passed)
+            gates = trial.hold(lake, calibrated, version, data, run)
+            promoted = all(gate.passed for gate in gates if gate.blocking)
+            _log_gates(run, config.name, version, gates)
             run.set_tags({"model_version": version, "promoted": promoted})
             if promoted:
                 registry.promote(home, config.name, version)
-    return CalibrateResult(version, dict(calibrated.thresholds), passed, promoted, run.run_id)
+    return CalibrateResult(version, dict(calibrated.thresholds), gates, promoted, run.run_id)
 
 
 @contextmanager
@@ -167,13 +160,8 @@ def _calibration_rows(lake: Lake, config: Config, scorer: Scorer, champion: bool
 def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -> Scorer:
     from pipeline.fitting import calibrate_scorer
 
-    calibrated = calibrate_scorer(
-        scorer,
-        data.columns,
-        method=config.threshold.method,
-        alpha=config.threshold.alpha,
-        conditional_delta=config.threshold.conditional_delta,
-    )
+    settings = config.threshold.model_dump(exclude={"score"})
+    calibrated = calibrate_scorer(scorer, data.columns, **settings)
     facts = {
         "calibration": rows.to_dict(),
         "calibration_run": run_id,
@@ -213,108 +201,6 @@ def _log(
             values = {"": estimate.value, "_lower": estimate.lower, "_upper": estimate.upper}
             run.log_metrics({f"labelled/{name}{end}": value for end, value in values.items()})
         run.log_figure(figures.roc_and_precision(data.labels, scores, cut.value), "roc")
-
-
-def _gates(
-    home: Home,
-    lake: Lake,
-    config: Config,
-    scorer: Scorer,
-    version: int,
-    present: registry.Version | None,
-    data: Rows,
-    run: tracking.Run,
-) -> list[Gate]:
-    # Known anomalies are left out of the rates, so none are expected where there are labels.
-    expected = 0.0 if config.label else config.alerts.expected_anomaly_share
-    few = data.take(np.arange(min(len(data), CHECK_ROWS)))
-    found = [_reloads(home, config.name, version, scorer, few), checks.has_not_collapsed(scorer)]
-    found += _rate_gates(lake, config, scorer, data, expected)
-    split = Split.from_dict(scorer.metadata["split"])
-    training = read_rows(lake, config, split.train, most=TRAINING_SAMPLE, seed=config.seed)
-    scorers = {"version": scorer}
-    if present is not None:
-        try:
-            scorers["champion"] = registry.load_scorer(home, config.name, present.version)
-        except RegistryError as error:
-            found.append(Gate("no worse than the champion", True, str(error), blocking=False))
-    found += _comparisons(scorers, training, data, config.seed, run)
-    return found
-
-
-def _reloads(home: Home, name: str, version: int, scorer: Scorer, few: Rows) -> Gate:
-    try:
-        reloaded = registry.load_scorer(home, name, version, device="cpu")
-        model = tracking.pyfunc().load_model(f"models:/{name}/{version}")
-        return checks.reproduces(scorer, reloaded, model, few)
-    except Exception as error:  # whatever keeps it from loading here keeps it from loading there
-        return Gate("reproduces", False, f"it cannot be loaded again: {error}")
-
-
-def _rate_gates(
-    lake: Lake, config: Config, scorer: Scorer, data: Rows, expected: float
-) -> list[Gate]:
-    from pipeline.fitting import calibrate_scorer
-
-    def on(rows: Rows) -> Threshold:
-        settings = config.threshold
-        part = calibrate_scorer(
-            scorer,
-            rows.columns,
-            method=settings.method,
-            alpha=settings.alpha,
-            conditional_delta=settings.conditional_delta,
-        )
-        return part.thresholds["anomaly_score"]
-
-    split = Split.from_dict(scorer.metadata["split"])
-    if scorer.metadata["calibration"] == split.calibration.to_dict():
-        # Early stopping saw these rows, the thresholds did not.
-        other = _normal(read_rows(lake, config, split.validation, labels=True, seed=config.seed))
-        scores = scorer.raw_scores(other.columns).anomaly_score
-        threshold = scorer.thresholds["anomaly_score"]
-        rate = checks.holds_its_rate(scores, threshold, expected, "validation rows")
-        halves = np.arange(len(data)) < len(data) // 2
-    else:
-        # The validation rows are of another time: every other new row checks the rest.
-        even = np.arange(len(data)) % 2 == 0
-        try:
-            threshold = on(data.take(even))
-        except NotEnoughRows as error:
-            return [Gate("false-positive rate", True, f"not checked: {error}", blocking=False)]
-        scores = scorer.raw_scores(_normal(data.take(~even)).columns).anomaly_score
-        rate = checks.holds_its_rate(scores, threshold, expected, "held-back calibration rows")
-        halves = np.arange(len(data)) < len(data) // 2
-    try:
-        first = on(data.take(halves))
-    except NotEnoughRows:
-        return [rate]
-    later = scorer.raw_scores(_normal(data.take(~halves)).columns).anomaly_score
-    return [rate, checks.is_steady(later, first, expected)]
-
-
-def _normal(rows: Rows) -> Rows:
-    return rows if rows.labels is None else rows.take(~rows.labels)
-
-
-def _comparisons(
-    scorers: dict[str, Scorer], training: Rows, data: Rows, seed: int, run: tracking.Run
-) -> list[Gate]:
-    from pipeline.comparison import compare
-
-    champion = scorers.get("champion")
-    known = set(data.columns)
-    if champion is not None and not set(champion.encoding.names) <= known:
-        scorers = {"version": scorers["version"]}
-    quality = compare(scorers, training, data, seed)
-    run.log_json(quality, "quality/comparison.json")
-    run.log_metrics(
-        {f"auroc/{kind}/{name}": v for name, kinds in quality.items() for kind, v in kinds.items()}
-    )
-    found = [checks.beats_baselines(quality)]
-    if "champion" in scorers:
-        found.append(checks.is_no_worse(quality))
-    return found
 
 
 def _log_gates(run: tracking.Run, name: str, version: int, found: list[Gate]) -> None:
