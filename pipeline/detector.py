@@ -128,7 +128,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         self.offset_ = -scorer.thresholds["anomaly_score"].value
         self.dropped_columns_ = fitted.dropped
         self.history_ = fitted.training.history
-        self.expected_ = float(scorer.explain(_take(data, order[:1])).expected[0])
+        self.expected_ = scorer.explain(_take(data, order[:1])).expected
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

@@ -12,7 +12,6 @@ import torch
 from pipeline.preprocess import FeatureColumn, FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_threshold
 from vae_core import (
-    Affine,
     ModelConfig,
     Scorer,
     TrainConfig,
@@ -22,6 +21,7 @@ from vae_core import (
     choose_device,
     column_statistics,
     diagnose,
+    robust_scale,
     train,
 )
 from vae_core.models import MODELS
@@ -64,7 +64,7 @@ def fit_scorer(
 
     Args:
         rows: training rows, (N,) per column.
-        validation: rows for early stopping, means and joining maps; neither trained on nor
+        validation: rows for early stopping, means and the joins' units; neither trained on nor
             calibrated on.
         columns: role and nullability by name.
         model, training: defaults are the tuned ones.
@@ -97,7 +97,7 @@ def fit_scorer(
         score_kind=score,
         diagnostics=diagnose(network, held_out),
     )
-    scorer.maps = _joining_maps(scorer, validation)
+    scorer.scales = _scales(scorer, validation)
     return FitResult(scorer, result, dropped, seconds)
 
 
@@ -141,8 +141,7 @@ def calibration_tables(scorer: Scorer, rows: Data) -> dict[str, np.ndarray]:
     return tables
 
 
-def _joining_maps(scorer: Scorer, validation: Data) -> tuple[Affine, Affine]:
+def _scales(scorer: Scorer, validation: Data) -> tuple[float, float]:
     raw = scorer.raw_scores(validation)
-    if not scorer.model.has_elbo:
-        return Affine(), Affine.standardising(raw.reconstruction_error)
-    return Affine.standardising(raw.elbo_score), Affine.standardising(raw.reconstruction_error)
+    error = robust_scale(raw.reconstruction_error)
+    return (robust_scale(raw.elbo_score) if scorer.model.has_elbo else 1.0), error

@@ -5,7 +5,7 @@ from .calibration import NotCalibratedError, Threshold, conformal_cut, conformal
 from .columns import BinaryColumn, CategoricalColumn, Column, Encoding, NumericColumn, canonical
 from .device import choose_device
 from .diagnostics import diagnose
-from .joining import JOINS, SCORE_KINDS, Affine
+from .joining import JOINS, SCORE_KINDS, robust_scale
 from .models import MODELS, ModelConfig, build_model
 from .scorer import (
     Explanation,
@@ -19,7 +19,6 @@ __all__ = [
     "JOINS",
     "MODELS",
     "SCORE_KINDS",
-    "Affine",
     "BinaryColumn",
     "CategoricalColumn",
     "Column",
@@ -43,5 +42,6 @@ __all__ = [
     "conformal_rank",
     "diagnose",
     "p_values",
+    "robust_scale",
     "train",
 ]

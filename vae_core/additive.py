@@ -42,6 +42,11 @@ class AdditiveScore(NamedTuple):
     latent: np.ndarray
     expected: float
 
+    @property
+    def excess(self) -> np.ndarray:
+        """(N,) above the mean of validation rows."""
+        return self.total - self.expected
+
 
 class RowScores(NamedTuple):
     elbo: np.ndarray

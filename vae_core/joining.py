@@ -1,35 +1,23 @@
 """Two scores joined into the one that is calibrated.
 
-Joining p-values, or fitting the join on calibration rows, would break the guarantee; so the maps
-are affine, fitted on validation rows, and fixed before calibration.
+Joining p-values, or fitting the join on calibration rows, would break the guarantee; so scores are
+standardised by numbers of validation rows, fixed before calibration: the mean to 0, a robust scale
+to 1. With the mean at 0, a joined score is the sum of its columns' excess over validation rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 SCORE_KINDS = ("elbo", "reconstruction_error", "either", "both", "combined")
 
 
-@dataclass(frozen=True)
-class Affine:
-    """score ↦ (score − center) / scale."""
-
-    center: float = 0.0
-    scale: float = 1.0
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        return (scores - self.center) / self.scale
-
-    @staticmethod
-    def standardising(scores: np.ndarray) -> Affine:
-        """Median to 0 and 1.4826 × the median absolute deviation to 1, on validation rows."""
-        center = float(np.median(scores))
-        spread = 1.4826 * float(np.median(np.abs(scores - center)))
-        return Affine(center, spread if spread > 0 else float(np.std(scores)) or 1.0)
+def robust_scale(scores: np.ndarray) -> float:
+    """1.4826 × the median absolute deviation of validation scores: σ for a Gaussian, > 0."""
+    spread = 1.4826 * float(np.median(np.abs(scores - np.median(scores))))
+    return spread if spread > 0 else float(np.std(scores)) or 1.0
 
 
 Weights = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from .additive import ColumnStatistics, RowScores
+from .additive import AdditiveScore, ColumnStatistics, RowScores
 from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
 from .columns import Encoding
 from .device import choose_device
-from .joining import JOINS, SCORE_KINDS, Affine
+from .joining import JOINS, SCORE_KINDS
 from .models import Model, ModelConfig, build_model
 from .scores import expected_rows, latent_means
 
@@ -56,13 +56,13 @@ class Explanation(NamedTuple):
     Attributes:
         contributions: (N, D), positive = more anomalous than validation rows are on average.
         latent: (N,) the KL's part.
-        expected: (N,) the rest; one number for scores that are not joined by max or min.
+        expected: the rest, the mean score of validation rows; 0 for joined scores.
         names: D column names.
     """
 
     contributions: np.ndarray
     latent: np.ndarray
-    expected: np.ndarray
+    expected: float
     names: tuple[str, ...]
 
 
@@ -76,7 +76,7 @@ class Scorer:
         config: the model's shape.
         statistics: validation means.
         score_kind: one of `SCORE_KINDS`.
-        maps: standardising maps of the ELBO score and the reconstruction error, for joins.
+        scales: units of the ELBO score and of the reconstruction error, for joins.
         calibration: sorted calibration scores by the names in `CALIBRATED`.
         thresholds: by the same names.
         diagnostics: see `diagnose`.
@@ -91,7 +91,7 @@ class Scorer:
     config: ModelConfig
     statistics: ColumnStatistics
     score_kind: str = "elbo"
-    maps: tuple[Affine, Affine] = (Affine(), Affine())
+    scales: tuple[float, float] = (1.0, 1.0)
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     thresholds: dict[str, Threshold] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
@@ -120,9 +120,8 @@ class Scorer:
         """
         parts = self._parts(data)
         weights = self._weights(parts)
-        primary = sum(w * s.total for w, s in zip(weights, parts.scores, strict=True))
         return RawScores(
-            anomaly_score=primary + self._offset(weights),
+            anomaly_score=self._primary(parts, weights),
             reconstruction_error=parts.error.total,
             elbo=parts.elbo,
             elbo_score=parts.elbo_score.total if self.model.has_elbo else parts.elbo,
@@ -179,11 +178,10 @@ class Scorer:
         contributions = sum(
             w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
         )
-        expected = sum(w * s.expected for w, s in zip(weights, parts.scores, strict=True))
         return Explanation(
             contributions=contributions[:, self.encoding.order],
             latent=weights[0] * parts.elbo_score.latent,
-            expected=expected + self._offset(weights),
+            expected=self._expected(parts),
             names=self.names,
         )
 
@@ -245,7 +243,7 @@ class Scorer:
             "model": asdict(self.config),
             "statistics": {"kl": self.statistics.kl},
             "score_kind": self.score_kind,
-            "maps": [asdict(m) for m in self.maps],
+            "scales": list(self.scales),
             "thresholds": {k: t.to_dict() for k, t in self.thresholds.items()},
             "diagnostics": self.diagnostics,
             "metadata": self.metadata,
@@ -283,7 +281,7 @@ class Scorer:
             config=config,
             statistics=ColumnStatistics(**statistics, kl=document["statistics"]["kl"]),
             score_kind=document["score_kind"],
-            maps=tuple(Affine(**m) for m in document["maps"]),  # type: ignore[arg-type]
+            scales=tuple(document["scales"]),
             calibration={k: v.numpy() for k, v in _with_prefix(tensors, "calibration.").items()},
             thresholds={k: Threshold.from_dict(t) for k, t in document["thresholds"].items()},
             diagnostics=document["diagnostics"],
@@ -305,16 +303,22 @@ class Scorer:
             return np.ones(rows), np.zeros(rows)
         if self.score_kind == "reconstruction_error":
             return np.zeros(rows), np.ones(rows)
-        totals = [m(s.total) for m, s in zip(self.maps, parts.scores, strict=True)]
-        weights = JOINS[self.score_kind](*totals)
-        return weights[0] / self.maps[0].scale, weights[1] / self.maps[1].scale
+        standardised = [
+            s.excess / scale for s, scale in zip(parts.scores, self.scales, strict=True)
+        ]
+        weights = JOINS[self.score_kind](*standardised)
+        return weights[0] / self.scales[0], weights[1] / self.scales[1]
 
-    def _offset(self, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """What the standardising maps subtract."""
-        if self.score_kind not in JOINS:
-            return np.zeros(len(weights[0]))
-        elbo_map, error_map = self.maps
-        return -(weights[0] * elbo_map.center + weights[1] * error_map.center)
+    def _primary(self, parts: RowScores, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        if self.score_kind in JOINS:
+            return weights[0] * parts.elbo_score.excess + weights[1] * parts.error.excess
+        return self._single(parts).total
+
+    def _expected(self, parts: RowScores) -> float:
+        return 0.0 if self.score_kind in JOINS else self._single(parts).expected
+
+    def _single(self, parts: RowScores) -> AdditiveScore:
+        return parts.elbo_score if self.score_kind == "elbo" else parts.error
 
 
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:

@@ -25,7 +25,7 @@ CORE = {
     "Explanation", "ModelConfig", "NotCalibratedError", "NumericColumn", "RawScores", "Scorer",
     "Threshold", "TrainConfig", "TrainResult",
     "build_model", "canonical", "check_score_kind", "choose_device", "column_statistics",
-    "conformal_cut", "conformal_rank", "diagnose", "p_values", "train",
+    "conformal_cut", "conformal_rank", "diagnose", "p_values", "robust_scale", "train",
 }  # fmt: skip
 PIPELINE = {
     "calibration": ["CalibrateResult", "CalibrationError", "calibrate"],
