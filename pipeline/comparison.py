@@ -49,7 +49,7 @@ def compare(
     """
     version = scorers["version"]
     scores: dict[str, Score] = {name: _primary(one) for name, one in scorers.items()}
-    reference = _few(training, REFERENCE_ROWS, seed).columns
+    reference = training.sample(REFERENCE_ROWS, seed).columns
     encoded = _encoded(version, reference)
     for name, fit in BASELINES.items():
         scores[name] = _on_encoded(version, fit(encoded))
@@ -112,16 +112,10 @@ def _encoded(scorer: Scorer, rows: Mapping[str, NDArray]) -> Floats:
 
 def _material(held_out: Rows, seed: int) -> tuple[dict[str, NDArray], dict[str, dict]]:
     labels = held_out.labels
+    normal = held_out if labels is None else held_out.take(~labels)
+    normal = normal.sample(NORMAL_ROWS, seed)
     if labels is not None and min(labels.sum(), (~labels).sum()) >= FEWEST_LABELLED:
-        normal = _few(held_out.take(~labels), NORMAL_ROWS, seed)
-        labelled = _few(held_out.take(labels), NORMAL_ROWS, seed)
+        labelled = held_out.take(labels).sample(NORMAL_ROWS, seed)
         return normal.columns, {"labelled": labelled.columns}
-    normal = _few(held_out if labels is None else held_out.take(~labels), NORMAL_ROWS, seed)
     made = {kind: synthesise(kind, normal.columns, SYNTHETIC_ROWS, seed) for kind in KINDS}
     return normal.columns, made
-
-
-def _few(rows: Rows, most: int, seed: int) -> Rows:
-    if len(rows) <= most:
-        return rows
-    return rows.take(np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False)))

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from pipeline.sampling import Rows
     from vae_core import Scorer, Threshold
 
-__all__ = ["Gate", "beats_baselines", "has_not_collapsed", "holds_its_rate", "is_no_worse"]
-__all__ += ["is_steady", "reproduces"]
+__all__ = [
+    "Gate",
+    "beats_baselines",
+    "has_not_collapsed",
+    "holds_its_rate",
+    "is_no_worse",
+    "is_steady",
+    "reproduces",
+]
 
 # AUROC by which a version may lie below the champion before it counts as worse.
 WORSE_BY = 0.01

@@ -27,7 +27,7 @@ from pipeline.progress import Progress, report
 from pipeline.schema import Checked, RowChecker, check_keys, check_names, check_types
 from pipeline.sources import Fingerprint, fingerprint, is_unchanged, list_files, name_of, open_file
 from pipeline.spool import Spool
-from pipeline.tables import TABLES
+from pipeline.tables import TABLES, TIME
 
 __all__ = ["FileResult", "IngestResult", "ingest", "ingest_file"]
 
@@ -202,5 +202,5 @@ def _provenance(
         "_source": pa.array([name_of(path)] * n, pa.string()),
         "_source_hash": pa.array([seen.hash] * n, pa.string()),
         "_source_row": pa.array(numbers, pa.int64()),
-        "_ingested_at": pa.array([now] * n, pa.timestamp("us", "UTC")),
+        "_ingested_at": pa.array([now] * n, TIME),
     }

@@ -34,6 +34,13 @@ class Rows(NamedTuple):
         labels = None if self.labels is None else self.labels[positions]
         return Rows({name: v[positions] for name, v in self.columns.items()}, labels)
 
+    def sample(self, most: int, seed: int = 0) -> Rows:
+        """The rows, or a uniform sample of `most` of them, in their order."""
+        if len(self) <= most:
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), most, replace=False)
+        return self.take(np.sort(chosen))
+
 
 def read_rows(
     lake: Lake,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from pipeline.config import Config
+from pipeline.values import TIME
 
-TIME = pa.timestamp("us", "UTC")
 STORED_TYPES: dict[str, pa.DataType] = {
     "numeric": pa.float64(),
     "categorical": pa.string(),

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 
 from pipeline import fdr
 from pipeline.frames import is_anomaly
+from pipeline.tables import TIME
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
@@ -274,4 +275,4 @@ def _ids(batch: pa.RecordBatch) -> np.ndarray:
 
 
 def _stamp(at: datetime) -> pa.Scalar:
-    return pa.scalar(at, pa.timestamp("us", "UTC"))
+    return pa.scalar(at, TIME)

@@ -158,7 +158,7 @@ def _measure(run: tracking.Run, fitted: FitResult, rows: Rows, held_out: Rows) -
     from pipeline.quality import generation_quality, reconstruction_quality
 
     scorer = fitted.scorer
-    some = _some(held_out)
+    some = held_out.sample(QUALITY_ROWS)
     real = readable(scorer, some)
     raw = scorer.raw_scores(some.columns)
     metrics = {
@@ -184,7 +184,7 @@ def _measure(run: tracking.Run, fitted: FitResult, rows: Rows, held_out: Rows) -
     run.log_figure(figures.reconstruction_scatter(real, reconstructed, quality), "reconstructions")
     run.log_figure(figures.latent_scatter(scorer.embed(some.columns), raw.anomaly_score), "latents")
     if scorer.model.has_elbo:
-        other = readable(scorer, _some(rows, len(some)))
+        other = readable(scorer, rows.sample(len(some)))
         generation = generation_quality(scorer.generate(len(some)), real, other)
         run.log_json(generation, "quality/generation.json")
         run.log_figure(figures.generation_chart(generation), "generation")
@@ -199,9 +199,3 @@ def readable(scorer: Scorer, rows: Rows) -> dict[str, np.ndarray]:
     spelled = scorer.encoding.decode(scorer.encoding.encode(rows.columns)[0])
     numeric = {column.name for column in scorer.encoding.numeric}
     return {n: rows.columns[n] if n in numeric else v for n, v in spelled.items()}
-
-
-def _some(rows: Rows, most: int = QUALITY_ROWS) -> Rows:
-    if len(rows) <= most:
-        return rows
-    return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False)))

@@ -17,6 +17,10 @@ NULL_WORDS = (
 )  # fmt: skip
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 INFINITY = r"(?i)^[+-]?inf(?:inity)?$"
+TIME = pa.timestamp("us", "UTC")
+# the years that dates can have, less a day for UTC offsets
+EARLIEST = np.datetime64("0001-01-02", "us")
+LATEST = np.datetime64("9999-12-30", "us")
 OFFSET = re.compile(r"\d(\s?[Zz]|\s?[+-]\d\d(?::?\d\d)?)$")
 
 
@@ -101,16 +105,18 @@ def times(column: pa.Array, timezone: str | None) -> Times:
     n = len(column)
     aware = pa.types.is_timestamp(column.type) and column.type.tz is not None
     if aware:
-        values = column.cast(pa.timestamp("us", "UTC"), safe=False)
+        values = column.cast(TIME, safe=False)
     else:
         values = localised(column.cast(pa.timestamp("us"), safe=False), timezone or "UTC")
-    return Times(values, np.zeros(n, bool), np.full(n, aware), frozenset())
+    outside = _outside_calendar(values)
+    values = pc.if_else(pa.array(outside), pa.scalar(None, TIME), values)
+    return Times(values, outside, np.full(n, aware), frozenset())
 
 
 def localised(column: pa.Array, timezone: str) -> pa.Array:
     """Wall-clock stamps to UTC; of an hour that comes twice the first is meant."""
     zoned = pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="latest")
-    return zoned.cast(pa.timestamp("us", "UTC"))
+    return zoned.cast(TIME)
 
 
 def without_null_words(column: pa.Array) -> pa.Array:
@@ -144,11 +150,19 @@ def _times_from_text(column: pa.Array, timezone: str) -> Times:
     aware = np.array([match is not None for match in found], bool)
     offsets = frozenset(match[1].strip().upper() for match in found if match)
     stamps = parsed.to_numpy(dtype="datetime64[us]")
+    stamps = np.where((stamps >= EARLIEST) & (stamps <= LATEST), stamps, np.datetime64("NaT"))
     instants = pa.array(stamps, pa.timestamp("us"), mask=np.isnat(stamps))
-    utc = instants.cast(pa.timestamp("us", "UTC"))
+    utc = instants.cast(TIME)
     values = pc.if_else(pa.array(aware), utc, localised(instants, timezone))
     readable = ~np.isnat(stamps)
     return Times(values, present & ~readable, aware & readable, offsets)
+
+
+def _outside_calendar(values: pa.Array) -> np.ndarray:
+    """(N,) True for stamps before the year 1 or after 9999, which nothing can write as a date."""
+    stamps = values.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+    outside: np.ndarray = (stamps < EARLIEST) | (stamps > LATEST)
+    return outside
 
 
 def _nan_to_null(values: pa.Array) -> pa.Array:

@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 
 Columns = Mapping[str, NDArray[Any]]
 
-__all__ = ["METRICS", "correlation_similarity", "generation_quality", "ks_complement"]
-__all__ += ["shape_similarity", "tv_complement"]
+__all__ = [
+    "METRICS",
+    "correlation_similarity",
+    "generation_quality",
+    "ks_complement",
+    "shape_similarity",
+    "tv_complement",
+]
 
 _PAIRWISE_ROWS = 20_000
 
@@ -43,7 +49,7 @@ def generation_quality(
     }
     columns: dict[str, dict[str, Any]] = {}
     for name, real in held_out.items():
-        measure = ks_complement if _is_numeric(real) else tv_complement
+        measure = _complement(real)
         columns[name] = {
             "metric": measure.__name__,
             "generated": measure(real, generated[name]),
@@ -74,10 +80,7 @@ def tv_complement(real: NDArray[Any], other: NDArray[Any]) -> float:
 
 def shape_similarity(real: Columns, other: Columns) -> float:
     """Mean over columns of the KS (numeric) or TV (category) complement."""
-    values = [
-        (ks_complement if _is_numeric(real[name]) else tv_complement)(real[name], other[name])
-        for name in real
-    ]
+    values = [_complement(cells)(cells, other[name]) for name, cells in real.items()]
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -102,6 +105,10 @@ METRICS: dict[str, Callable[[Columns, Columns], float]] = {
     "shape_similarity": shape_similarity,
     "correlation_similarity": correlation_similarity,
 }
+
+
+def _complement(values: NDArray[Any]) -> Callable[[NDArray[Any], NDArray[Any]], float]:
+    return ks_complement if _is_numeric(values) else tv_complement
 
 
 def _is_numeric(values: NDArray[Any]) -> bool:
