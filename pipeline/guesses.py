@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config import RESERVED
 from pipeline.settings import Role
 from pipeline.values import is_text, numbers, text_categories, texts, times
 
@@ -23,6 +24,8 @@ NORMAL_WORDS = ("normal", "benign", "no", "n", "0", "false", "ok", "good", "none
 MOST_LABELS = 100
 MOST_NUMERIC_LABELS = 20
 CODE = re.compile(r"(?:^|_)(?:id|code|type|kind|zip|zipcode|postcode|status|category|class)$")
+PANDAS_INDEX = re.compile(r"^__index_level_\d+__$")
+DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
 IDENTIFIER = re.compile(r"(?:^|_)(?:id|uuid|guid|key|no|nr|number|udi|index|row)$")
 
 
@@ -66,7 +69,8 @@ def guess(name: str, column: pa.Array, cells_are_text: bool, words_for_null: boo
 
 
 def settle(guesses: dict[str, Guess]) -> dict[str, Guess]:
-    """Of several times and labels keep one each; the others are left out."""
+    """Leave out what tables cannot hold; of several times and labels keep one each."""
+    guesses = _storable(guesses)
     settled = dict(guesses)
     times_found = [n for n, g in guesses.items() if g.role == "time"]
     for name in times_found[1:]:
@@ -83,6 +87,24 @@ def settle(guesses: dict[str, Guess]) -> dict[str, Guess]:
         comment = "a guess; never a feature, used to measure. Is `normal` right?"
         settled[name] = Guess("label", found.nullable, normal=found.normal, comment=comment)
     return {n: replace(g, normal=None) if g.role != "label" else g for n, g in settled.items()}
+
+
+def _storable(guesses: dict[str, Guess]) -> dict[str, Guess]:
+    """The guesses without columns whose names cannot be stored, and without a frame's index."""
+    found: dict[str, Guess] = {}
+    first: dict[str, str] = {}
+    for name, one in guesses.items():
+        comment = ""
+        if name in RESERVED:
+            continue  # not even a config can name it
+        if not name.strip():
+            comment = "has no name"
+        elif PANDAS_INDEX.match(name):
+            comment = "the index of a pandas frame"
+        elif one.role != "ignore" and first.setdefault(name.casefold(), name) != name:
+            comment = f"differs from `{first[name.casefold()]}` by case only"
+        found[name] = Guess("ignore", comment=comment) if comment else one
+    return found
 
 
 def _may_be_label(name: str, found: Guess) -> bool:
@@ -142,6 +164,15 @@ def _as_number(name: str, column: pa.Array, spelled: pa.Array, present: int) -> 
 
 
 def _as_category(name: str, spelled: pa.Array, present: int) -> Guess:
+    found = _by_count(name, spelled, present)
+    commas = pc.sum(pc.match_substring_regex(spelled, DECIMAL_COMMA)).as_py() or 0
+    if commas > present / 2:
+        why = "decimal commas are read as text: deliver numbers with a point"
+        return replace(found, comment="; ".join(c for c in (found.comment, why) if c))
+    return found
+
+
+def _by_count(name: str, spelled: pa.Array, present: int) -> Guess:
     distinct = spelled.drop_null().unique()
     if len(distinct) == 2:
         return _two_valued(spelled)

@@ -23,6 +23,9 @@ HISTORY_SHARE = 0.8
 DELIMITERS = (",", ";", "\t", "|")
 PLAIN_KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]*$")
 YAML_WORDS = {"null", "true", "false"}
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+FEWEST_ROWS = 3  # least value of `split.until`
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def write_config(
         ConfigError: the file exists already, or the name is not usable.
         SourceError: there is no data, it cannot be read, or it has no usable column.
     """
+    if name is not None and not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a data set",
+            hint="Use small letters, digits and dashes only, at most 64.",
+        )
     target = Path(os.path.abspath(path))  # noqa: PTH100 (keeps links)
     if target.exists() and not force:
         raise ConfigError(
@@ -101,6 +109,7 @@ def read_sample(place: str) -> Sample:
             f"{place} holds no CSV, Parquet or JSON lines file", hint="Name a file or a glob."
         )
     chunks: dict[str, list[pa.Array]] = {}
+    unreadable = ""
     rows, source, complete = 0, Source.model_validate({"path": place}), True
     text, words = False, False
     for number, path in enumerate(files):
@@ -116,12 +125,18 @@ def read_sample(place: str) -> Sample:
                 for name in batch.rows.schema.names:
                     chunks.setdefault(name, []).append(batch.rows.column(name))
                 rows += batch.rows.num_rows
+                unreadable = unreadable or next((m.reason for m in batch.malformed), "")
         except SourceError as error:
             if number == 0:
                 raise SourceError(f"{path} {error.message}", hint=error.hint) from None
             # later files are judged one by one when they are ingested
         if not complete:
             break
+    if rows == 0 and unreadable:
+        raise SourceError(
+            f"{files[0]} has no row that can be read (the first is {unreadable})",
+            hint="JSON data must have one object on each line.",
+        )
     if rows == 0:
         raise SourceError(f"{files[0]} has no rows", hint="Name data that has some.")
     columns = {n: _joined(c) for n, c in chunks.items()}
@@ -140,20 +155,24 @@ def slug(place: str) -> str:
 def _reading(path: Path, place: str) -> Source:
     """Encoding and delimiter that fit the first file."""
     source = Source.model_validate({"path": place})
-    for encoding in ("utf-8", "latin-1"):
-        source = source.model_copy(update={"encoding": encoding})
-        try:
-            fingerprint(path, source)
-            break
-        except SourceError as error:
-            if encoding != "utf-8" or " text" not in error.message:
-                raise
+    try:
+        fingerprint(path, source)
+    except SourceError as error:
+        if " text" not in error.message:
+            raise
+        source = source.model_copy(update={"encoding": _other_encoding(path)})
+        fingerprint(path, source)
     if path.suffix.lower() in {".parquet", ".pq", ".jsonl", ".ndjson", ".json"}:
         return source
     with pa.input_stream(str(path), compression="detect") as stream:
         head = stream.read(65_536).decode(source.encoding, errors="replace").split("\n", 1)[0]
     delimiter = max(DELIMITERS, key=head.count)
     return source.model_copy(update={"delimiter": delimiter if delimiter in head else ","})
+
+
+def _other_encoding(path: Path) -> str:
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return "utf-16" if stream.read(2) in UTF_16_MARKS else "latin-1"
 
 
 def _joined(chunks: list[pa.Array]) -> pa.Array:
@@ -176,10 +195,11 @@ def _lines(
     place: str, target: Path, name: str, sample: Sample, guesses: dict[str, Guess]
 ) -> Iterable[str]:
     until = int(sample.rows * HISTORY_SHARE) if sample.complete else sample.rows
+    until = max(until, FEWEST_ROWS)
     part = f"the first {HISTORY_SHARE:.0%} of them" if sample.complete else "those looked at"
     yield f"# Written by `vae-anomaly init` after looking at {sample.rows:,} rows. The roles are"
     yield "# guesses: read them before the first ingest."
-    yield f"name: {name}"
+    yield f"name: {_quoted(name)}"
     yield "source:"
     yield f"  path: {_quoted(_relative(place, target))}   # a file, a folder or a glob"
     if sample.source.encoding != "utf-8":

@@ -154,3 +154,53 @@ def test_names_of_data_sets(tmp_path: Path) -> None:
     assert slug(str(tmp_path / "Sales 2024 (EU).csv.gz")) == "sales-2024-eu"
     assert slug(str(tmp_path / "landing" / "*.parquet")) == "landing"
     assert slug("/***") == "data"
+
+
+@pytest.mark.parametrize("stem", ["2024", "null", "true", "1e5"])
+def test_names_that_yaml_would_take_for_something_else(tmp_path: Path, stem: str) -> None:
+    (tmp_path / f"{stem}.csv").write_text("x,y\n" + "1.5,2.5\n3.5,4.5\n" * 20)
+    assert write_config(tmp_path / f"{stem}.csv", tmp_path / "a.yaml").name == stem
+
+
+def test_a_name_that_will_not_do_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1.5,2.5\n")
+    with pytest.raises(ConfigError, match="'My Data' cannot be the name") as caught:
+        write_config(tmp_path / "a.csv", tmp_path / "a.yaml", name="My Data")
+    assert "small letters" in (caught.value.hint or "")
+    assert not (tmp_path / "a.yaml").exists()
+
+
+def test_a_file_of_one_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1.5,2.5\n")
+    assert write_config(tmp_path / "a.csv", tmp_path / "a.yaml").split.until == 3
+
+
+def test_columns_that_tables_cannot_hold_are_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.5, 2.5, 3.5], "": [1.5, 2.5, 4.5], "X": 1.5, "_row_id": 2.5})
+    frame.index = pd.Index([7, 3, 5])
+    frame.to_parquet(tmp_path / "a.parquet")
+    config = write_config(tmp_path / "a.parquet", tmp_path / "a.yaml")
+    assert {n: c.role for n, c in config.columns.items()} == {
+        "x": "numeric", "": "ignore", "X": "ignore", "__index_level_0__": "ignore"
+    }  # fmt: skip
+    text = (tmp_path / "a.yaml").read_text()
+    assert "# differs from `x` by case only" in text
+    assert "# the index of a pandas frame" in text
+
+
+def test_utf_16_and_decimal_commas_are_noticed(tmp_path: Path) -> None:
+    text = "x;y\n" + "".join(f"{i},5;{i}.5\n" for i in range(40))
+    (tmp_path / "a.csv").write_text(text, encoding="utf-16")
+    config = write_config(tmp_path / "a.csv", tmp_path / "a.yaml")
+    assert (config.source.encoding, config.source.delimiter) == ("utf-16", ";")
+    assert config.columns["y"].role == "numeric"
+    assert "decimal commas are read as text" in (tmp_path / "a.yaml").read_text()
+    Lake(config, Home(tmp_path / "home")).create()
+    assert ingest(Home(tmp_path / "home"), config).ingested == 40
+
+
+def test_json_that_is_not_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"x": 1}, {"x": 2}]')
+    with pytest.raises(SourceError, match="not a JSON object") as caught:
+        write_config(tmp_path / "a.json", tmp_path / "a.yaml")
+    assert "one object on each line" in (caught.value.hint or "")
