@@ -151,3 +151,12 @@ def test_an_hour_that_comes_twice_or_never() -> None:
     read = times(pa.array(["2024-11-03T01:30:00", "2024-03-10T02:30:00"]), "America/New_York")
     assert [v.hour for v in read.values.to_pylist()] == [5, 7]
     assert not read.unreadable.any()
+
+
+def test_times_that_no_calendar_has_are_unreadable() -> None:
+    text = times(pa.array(["-1", "2024-01-01", "10000-01-01"]), None)
+    assert text.unreadable.tolist() == [True, False, True]
+    far = pa.array([-(10**17), 0, 3 * 10**17], pa.timestamp("us"))
+    typed = times(far, None)
+    assert typed.unreadable.tolist() == [True, False, True]
+    assert [v is None for v in typed.values.to_pylist()] == [True, False, True]

@@ -18,7 +18,9 @@ from vae_core import Scorer
 
 
 def files_of(home: Home) -> list[Path]:
-    return [p for p in home.mlflow_artifacts.rglob("*") if p.is_file()]
+    # Python caches what it has imported from a local store; that is no part of the model
+    files = (p for p in home.mlflow_artifacts.rglob("*") if p.is_file())
+    return [p for p in files if "__pycache__" not in p.parts]
 
 
 def test_a_new_version_is_challenger_and_says_what_calibrated_it(home: Home) -> None:
