@@ -24,7 +24,8 @@ from pipeline.ingest_result import FileResult, IngestResult
 from pipeline.lake import Lake
 from pipeline.ledger import counted, domains, if_known, known_ids, of_file, refuse, transaction_ids
 from pipeline.progress import Progress, report
-from pipeline.schema import Checked, RowChecker, check_keys, check_names, check_types
+from pipeline.row_checks import Checked, RowChecker
+from pipeline.schema import check_keys, check_names, check_types
 from pipeline.sources import Fingerprint, fingerprint, is_unchanged, list_files, name_of, open_file
 from pipeline.spool import Spool
 from pipeline.tables import TABLES, TIME

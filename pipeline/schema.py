@@ -1,51 +1,16 @@
-"""Do a file's columns and rows keep to the config? Whole columns at a time, all reasons at once."""
+"""Do a file's columns keep to the config? Asked of the file as a whole, before its rows."""
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.errors import SourceError
-from pipeline.readers import Opened, RawBatch
-from pipeline.settings import ColumnSettings
-from pipeline.tables import columns_schema
-from pipeline.values import Times, is_text, numbers, text_categories, texts, times
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-MISSING = "missing, but required"
-INFINITE = "infinite"
-NOT_A_NUMBER = "not a number"
-NOT_A_TIME = "not an ISO 8601 time"
-REPEATED = "repeats an earlier row of this file"
-KNOWN_ID = "repeats a row of an earlier file"
-NOT_NULLABLE = "not_nullable"  # pandera's own name of the check
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A row that goes to quarantine: its place in the file, why, and what it was."""
-
-    number: int
-    reasons: list[str]
-    raw: str
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One batch, sorted into rows that are good (stored columns, with their numbers) and not."""
-
-    rows: pa.RecordBatch
-    numbers: np.ndarray
-    refused: list[Refused]
+from pipeline.readers import RawBatch
+from pipeline.values import is_text
 
 
 def check_names(names: Sequence[str], config: Config) -> list[str]:
@@ -80,158 +45,6 @@ def check_types(schema: pa.Schema, config: Config) -> None:
                 f"column `{name}` holds {kind}, role {role} needs {expected}",
                 hint="Convert the column, or change its role in the config.",
             )
-
-
-class RowChecker:
-    """Checks the rows of one file, batch after batch, in the file's order.
-
-    Args:
-        config: names, roles and nullability.
-        domains: the two (or fewer) values seen so far of binary columns without `values`.
-        known_ids: which of the given ids earlier files hold; asked with (n,) tuples.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        domains: dict[str, list[str]] | None = None,
-        known_ids: Callable[[list[tuple[str, ...]]], set[tuple[str, ...]]] | None = None,
-    ) -> None:
-        self.config, self.known_ids = config, known_ids
-        self.columns = {n: config.columns[n] for n in config.stored}
-        self.domains = {n: list(c.values) for n, c in self.columns.items() if c.values}
-        for name, column in self.columns.items():
-            if column.role == "binary" and name not in self.domains:
-                self.domains[name] = list((domains or {}).get(name, []))
-        self.ids: set[tuple[str, ...]] = set()
-        self.with_offset = self.without_offset = 0
-        self.offsets: set[str] = set()
-
-    def check(self, batch: RawBatch, opened: Opened) -> Checked:
-        """Sort a batch's rows.
-
-        Raises:
-            SourceError: time stamps with and without UTC offset are mixed in the file.
-        """
-        parsed, unreadable = self._parse(batch.rows, opened)
-        reasons = self._reasons(parsed, unreadable)
-        bad = np.zeros(batch.rows.num_rows, bool)
-        bad[list(reasons)] = True
-        for row in self._repeated(parsed, bad, reasons):
-            bad[row] = True
-        refused = [Refused(m.number, [m.reason], _raw_text(m.raw)) for m in batch.malformed]
-        refused += [
-            Refused(int(batch.numbers[i]), reasons[i], _raw(batch, i)) for i in sorted(reasons)
-        ]
-        good = parsed.filter(pa.array(~bad))
-        return Checked(good, batch.numbers[~bad], refused)
-
-    def _parse(
-        self, rows: pa.RecordBatch, opened: Opened
-    ) -> tuple[pa.RecordBatch, dict[str, np.ndarray]]:
-        arrays, unreadable = [], {}
-        for name, column in self.columns.items():
-            cells = self._cells(rows, name)
-            if column.role == "numeric":
-                values, unreadable[name] = numbers(cells)
-            elif column.role == "time":
-                stamps = times(cells, column.timezone)
-                self._note_offsets(name, stamps)
-                values, unreadable[name] = stamps.values, stamps.unreadable
-            elif opened.cells_are_text:
-                values = text_categories(cells, column.role == "binary", opened.words_for_null)
-            else:
-                values = texts(cells)
-            arrays.append(values)
-        return pa.RecordBatch.from_arrays(arrays, schema=columns_schema(self.config)), unreadable
-
-    def _cells(self, rows: pa.RecordBatch, name: str) -> pa.Array:
-        if name in rows.schema.names:
-            return rows.column(name)
-        return pa.nulls(rows.num_rows, pa.string())  # JSON lines may lack a key
-
-    def _note_offsets(self, name: str, stamps: Times) -> None:
-        self.with_offset += int(stamps.aware.sum())
-        self.without_offset += int((~stamps.aware & stamps.values.is_valid().to_numpy(False)).sum())
-        self.offsets |= stamps.offsets
-        if self.with_offset and self.without_offset:
-            raise SourceError(
-                f"column `{name}` mixes time stamps with a UTC offset ({self.with_offset:,} rows "
-                f"so far) and without ({self.without_offset:,})",
-                hint="Write all of them with an offset, or none (`timezone` says which zone is "
-                "meant then).",
-            )
-
-    def _reasons(
-        self, parsed: pa.RecordBatch, unreadable: dict[str, np.ndarray]
-    ) -> dict[int, list[str]]:
-        """Reasons by position in the batch; only rows that have one."""
-        reasons: dict[int, list[str]] = {}
-        for name, mask in unreadable.items():
-            what = NOT_A_NUMBER if self.columns[name].role == "numeric" else NOT_A_TIME
-            for row in np.flatnonzero(mask).tolist():
-                reasons.setdefault(row, []).append(f"`{name}`: {what}")
-        for name, check, row in self._failures(parsed):
-            if check == NOT_NULLABLE:
-                if name in unreadable and unreadable[name][row]:
-                    continue  # null because it was unreadable, which is said already
-                check = MISSING
-            reasons.setdefault(row, []).append(f"`{name}`: {check}")
-        return reasons
-
-    def _failures(self, parsed: pa.RecordBatch) -> Iterable[tuple[str, str, int]]:
-        from pandera.errors import SchemaErrors
-
-        self._learn_domains(parsed)
-        try:
-            self._row_schema().validate(_frame(parsed), lazy=True)
-        except SchemaErrors as errors:
-            cases = errors.failure_cases
-            return zip(cases["column"], cases["check"], cases["index"].astype(int), strict=True)
-        return ()
-
-    def _row_schema(self) -> Any:
-        import pandera.pandas as pandera
-
-        def column(name: str, settings: ColumnSettings) -> Any:
-            checks = []
-            if settings.role == "numeric":
-                finite = pandera.Check(lambda s: ~np.isinf(s), name=INFINITE, error=INFINITE)
-                checks.append(finite)
-            if settings.role == "binary" and self.domains[name]:
-                known = sorted(self.domains[name])
-                error = f"neither {' nor '.join(known)}" if len(known) == 2 else "a third value"
-                checks.append(pandera.Check.isin(known, error=error))
-            return pandera.Column(None, checks, nullable=settings.nullable, name=name)
-
-        return pandera.DataFrameSchema({n: column(n, s) for n, s in self.columns.items()})
-
-    def _learn_domains(self, parsed: pa.RecordBatch) -> None:
-        for name, domain in self.domains.items():
-            if len(domain) < 2:
-                for value in parsed.column(name).unique().to_pylist():
-                    if value is not None and value not in domain and len(domain) < 2:
-                        domain.append(value)
-
-    def _repeated(
-        self, parsed: pa.RecordBatch, bad: np.ndarray, reasons: dict[int, list[str]]
-    ) -> list[int]:
-        """Rows whose id an earlier good row holds; the first one keeps its place."""
-        names = self.config.ids
-        if not names:
-            return []
-        keys = list(zip(*(parsed.column(n).to_pylist() for n in names), strict=True))
-        rows = [i for i in range(len(keys)) if not bad[i] and None not in keys[i]]
-        known = self.known_ids([keys[i] for i in rows]) if self.known_ids else set()
-        quoted = ", ".join(f"`{n}`" for n in names)
-        repeated = []
-        for row in rows:
-            if keys[row] in known or keys[row] in self.ids:
-                why = KNOWN_ID if keys[row] in known else REPEATED
-                reasons.setdefault(row, []).append(f"{quoted}: {why}")
-                repeated.append(row)
-            self.ids.add(keys[row])
-        return repeated
 
 
 def check_keys(batch: RawBatch, config: Config) -> None:
@@ -270,29 +83,6 @@ def _delimiter_hint(names: Sequence[str], config: Config) -> str:
 def _listed(names: Sequence[str], most: int = 12) -> str:
     text = ", ".join(names[:most])
     return f"{text}, …" if len(names) > most else text
-
-
-def _frame(parsed: pa.RecordBatch) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {n: parsed.column(n).to_numpy(zero_copy_only=False) for n in parsed.schema.names}
-    )
-
-
-def _raw(batch: RawBatch, row: int) -> str:
-    if batch.raw is not None:
-        return batch.raw[row]
-    cells = batch.rows.slice(row, 1).to_pylist()[0]
-    return json.dumps(cells, ensure_ascii=False, default=_json)
-
-
-def _raw_text(text: str) -> str:
-    return json.dumps({"_text": text}, ensure_ascii=False)
-
-
-def _json(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
