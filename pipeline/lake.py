@@ -21,7 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from pipeline.config import Config
 from pipeline.errors import ConflictError, SchemaError, TableMissingError
 from pipeline.home import Home
-from pipeline.tables import TABLES
+from pipeline.tables import TABLES, column_differences
 
 T = TypeVar("T")
 
@@ -124,21 +124,7 @@ class Lake:
             )
 
     def _differences(self, handle: DeltaTable) -> list[str]:
-        """In words, how the columns of the `ingested` table differ from the config's."""
-        stored = pa.schema(handle.schema().to_arrow())
-        expected = TABLES["ingested"](self.config)
-        there, wanted = set(stored.names), set(expected.names)
-        both = [n for n in expected.names if n in there]
-        changed = [n for n in both if not _same_type(stored.field(n).type, expected.field(n).type)]
-        return [
-            f"{what}: {', '.join(names)}"
-            for what, names in (
-                ("not in the table", sorted(wanted - there)),
-                ("not in the config", sorted(there - wanted)),
-                ("of another type", changed),
-            )
-            if names
-        ]
+        return column_differences(pa.schema(handle.schema().to_arrow()), self.config)
 
     def transaction_version(self, table: str, app_id: str) -> int | None:
         """Version that the application id has reached in `table`; None if it never wrote."""
@@ -341,8 +327,3 @@ def number(
 
 def _reached(handle: DeltaTable, transactions: dict[str, int]) -> bool:
     return any((handle.transaction_version(i) or 0) >= v for i, v in transactions.items())
-
-
-def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
-    text = (pa.string(), pa.large_string(), pa.string_view())
-    return bool(one == other or (one in text and other in text))

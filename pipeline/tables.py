@@ -124,3 +124,23 @@ TABLES: dict[str, Callable[[Config], pa.Schema]] = {
     "alerts": alerts,
     "nights": nights,
 }
+
+
+def column_differences(stored: pa.Schema, config: Config) -> list[str]:
+    """In words, how the columns of an existing `ingested` table differ from the config's."""
+    expected = ingested(config)
+    there, wanted = set(stored.names), set(expected.names)
+    both = [n for n in expected.names if n in there]
+    changed = [n for n in both if not _same_type(stored.field(n).type, expected.field(n).type)]
+    kinds = {
+        "not in the table": sorted(wanted - there),
+        "not in the config": sorted(there - wanted),
+        "of another type": changed,
+    }
+    return [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+
+
+def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
+    """Equal, or text both: Arrow has three layouts for it, and tables give back any of them."""
+    text = (pa.string(), pa.large_string(), pa.string_view())
+    return bool(one == other or (one in text and other in text))
