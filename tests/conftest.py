@@ -12,12 +12,26 @@ from pipeline.home import Home
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="device of the core's tests: cpu or cuda")
+    parser.addoption(
+        "--originals",
+        type=Path,
+        help="folder, searched throughout, of the originals of the data that ships",
+    )
 
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     """The device that the core's test battery runs on."""
     return str(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def originals(request: pytest.FixtureRequest) -> Path:
+    """The folder with the originals of the data that ships; the test is skipped without it."""
+    folder: Path | None = request.config.getoption("--originals")
+    if folder is None:
+        pytest.skip("needs --originals=FOLDER")
+    return folder
 
 
 @pytest.fixture(scope="session")
