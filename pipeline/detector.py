@@ -31,6 +31,8 @@ LEAVE_ONE_OUT_BELOW = 10
 
 
 class ColumnKind(NamedTuple):
+    """What the data itself says of a column: a `FeatureColumn` without a config."""
+
     role: str
     nullable: bool
 

@@ -122,7 +122,11 @@ def recall(labels: Any, flags: Any) -> float:
 
 
 def threshold_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
-    """Smallest score that at most ``alpha`` of the normal rows exceed."""
+    """Smallest score that at most ``alpha`` of the normal rows exceed.
+
+    Raises:
+        ValueError: there are no normal rows.
+    """
     truth = np.asarray(labels, dtype=bool)
     normal = np.sort(np.asarray(scores, dtype=np.float64)[~truth])
     if not len(normal):

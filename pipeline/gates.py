@@ -50,6 +50,7 @@ class Gate:
     blocking: bool = True
 
     def to_dict(self) -> dict[str, Any]:
+        """Its attributes, for JSON."""
         return asdict(self)
 
 

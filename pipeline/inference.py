@@ -84,7 +84,11 @@ def write_config(
 
 
 def config_text(data: str | Path, target: Path, name: str | None = None) -> str:
-    """The YAML that `write_config` writes to `target`."""
+    """The YAML that `write_config` writes to `target`.
+
+    Raises:
+        SourceError: there is no data, it cannot be read, or it has no usable column.
+    """
     place = os.path.abspath(Path(data).expanduser())  # noqa: PTH100 (keeps links and globs)
     sample = read_sample(place)
     text, words = sample.cells_are_text, sample.words_for_null

@@ -57,7 +57,11 @@ class Lake:
         self.numbering = f"ingest/{config.name}"
 
     def uri(self, table: str) -> str:
-        """Where `table` lies."""
+        """Where `table` lies.
+
+        Raises:
+            KeyError: it is none of `TABLES`.
+        """
         if table not in TABLES:
             raise KeyError(f"no table {table!r}; there are {', '.join(TABLES)}")
         return self.home.table(self.config.name, table)

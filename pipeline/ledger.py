@@ -90,7 +90,11 @@ def counted(
     rows_in: int,
     notes: tuple[str, ...],
 ) -> FileResult:
-    """The result, after looking into the tables that nothing was lost or doubled."""
+    """The result, after looking into the tables that nothing was lost or doubled.
+
+    Raises:
+        CountError: the tables do not hold `rows_in` rows of the file together.
+    """
     where = of_file(lake, path, seen)
     ingested, quarantined = lake.count("ingested", where), lake.count("quarantine", where)
     if ingested + quarantined != rows_in:

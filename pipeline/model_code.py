@@ -43,6 +43,9 @@ def load_package(folder: Path) -> ModuleType:
     """Import the package in a folder under its content's name; equal content is imported once.
 
     All of it at once, and its sources are kept: MLflow may hand out a folder that is soon gone.
+
+    Raises:
+        ImportError: there is no package in the folder.
     """
     sources = read_sources(folder)
     name = package_name(sources)

@@ -59,6 +59,7 @@ class Night:
 
     @property
     def is_closed(self) -> bool:
+        """Whether it is scored and counted in full."""
         return self.closing is not None
 
     @property

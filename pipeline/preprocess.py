@@ -85,6 +85,11 @@ def fit_numeric(name: str, values: np.ndarray, nullable: bool) -> NumericColumn 
 
 
 def fit_binary(name: str, values: np.ndarray, nullable: bool) -> BinaryColumn | None:
+    """The two values of (N,) objects, in order; None for a constant column.
+
+    Raises:
+        ValueError: there are more than two.
+    """
     counts = _counts(values)
     if len(counts) > 2:
         examples = ", ".join(repr(v) for v in list(counts)[:4])
@@ -96,6 +101,10 @@ def fit_binary(name: str, values: np.ndarray, nullable: bool) -> BinaryColumn | 
 
 
 def fit_categorical(name: str, values: np.ndarray, nullable: bool) -> CategoricalColumn | None:
+    """The commonest categories of (N,) objects, rare ones left to the bucket; None for a constant.
+
+    A column of one value that is sometimes missing still says something by being missing.
+    """
     counts = _counts(values)
     missing = len(values) - sum(counts.values())
     if len(counts) < 2 and not (nullable and missing and counts):

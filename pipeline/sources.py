@@ -55,7 +55,16 @@ def list_files(config: Config) -> tuple[list[Path], list[Path]]:
 
 
 def find_files(place: str, kind: str, hint: str) -> tuple[list[Path], list[Path]]:
-    """As `list_files`, for a file, folder or glob; `hint` says what to do where there is none."""
+    """As `list_files`, for a file, folder or glob.
+
+    Args:
+        place: absolute.
+        kind: a format that every file has, or "auto" to go by their names.
+        hint: what to do where there is nothing.
+
+    Raises:
+        SourceError: nothing lies at `place`.
+    """
     path = Path(place)
     if path.is_file():
         return [path], []

@@ -60,7 +60,11 @@ def make_split(lake: Lake, config: Config) -> Split:
 
 
 def split_rows(present: int, config: Config) -> Split:
-    """`make_split` for `present` ingested rows."""
+    """`make_split` for `present` ingested rows.
+
+    Raises:
+        NotEnoughRows: as there.
+    """
     shares, until = config.split, config.split.until
     if present == 0:
         raise NotEnoughRows(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.values import TIME
+from pipeline.values import TIME, is_text
 
 STORED_TYPES: dict[str, pa.DataType] = {
     "numeric": pa.float64(),
@@ -141,6 +141,5 @@ def column_differences(stored: pa.Schema, config: Config) -> list[str]:
 
 
 def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
-    """Equal, or text both: Arrow has three layouts for it, and tables give back any of them."""
-    text = (pa.string(), pa.large_string(), pa.string_view())
-    return bool(one == other or (one in text and other in text))
+    """Equal, or text both: what is stored as text comes back in any of Arrow's layouts."""
+    return bool(one == other or (is_text(one) and is_text(other)))
