@@ -161,7 +161,7 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
     from pipeline.fitting import calibrate_scorer
 
     settings = config.threshold.model_dump(exclude={"score"})
-    calibrated = calibrate_scorer(scorer, data.columns, **settings)
+    calibrated = calibrate_scorer(_with_score(config, scorer), data.columns, **settings)
     facts = {
         "calibration": rows.to_dict(),
         "calibration_run": run_id,
@@ -169,6 +169,16 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
         "calibrated_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return replace(calibrated, metadata={**scorer.metadata, **facts})
+
+
+def _with_score(config: Config, scorer: Scorer) -> Scorer:
+    """The scorer with the config's primary score; training fits the parts of every kind."""
+    try:
+        return replace(scorer, score_kind=config.threshold.score)
+    except ValueError as error:
+        raise CalibrationError(
+            str(error), hint=f"Set `threshold.score` in {config.path}, or train again."
+        ) from error
 
 
 def _log(

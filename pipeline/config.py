@@ -57,6 +57,8 @@ class Config(Section):
         for name in columns:
             if name in RESERVED:
                 raise ValueError(f"`{name}` is a name that the tables use; rename the column")
+            if not name.strip() and columns[name].role != "ignore":
+                raise ValueError("a column without a name cannot be used; give it role: ignore")
         stored = [n for n, c in columns.items() if c.role != "ignore"]
         folded = [n.casefold() for n in stored]
         for name in stored:
@@ -196,6 +198,22 @@ def _check_names(config: Config) -> None:
         from vae_core import SCORE_KINDS
 
         _check_name(config, "threshold.score", config.threshold.score, SCORE_KINDS)
+    if config.model.variant != ModelSettings.model_fields["variant"].default:
+        _check_score(config)
+
+
+def _check_score(config: Config) -> None:
+    """The model has what the score is made of."""
+    from vae_core import check_score_kind
+    from vae_core.models import MODELS
+
+    variant = config.model.variant
+    try:
+        check_score_kind(config.threshold.score, MODELS[variant].has_elbo, variant)
+    except ValueError as error:
+        raise ConfigError(
+            f"{config.path}: `threshold.score`: {error}", hint="Mend the file and run again."
+        ) from None
 
 
 def _check_name(config: Config, key: str, name: str, known: Any) -> None:

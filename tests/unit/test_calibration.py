@@ -114,6 +114,15 @@ def test_the_champion_is_recalibrated_on_later_rows(shop: tuple[Home, Config]) -
     assert registry.stream_start(home, config.name) == 901
 
 
+def test_calibration_takes_the_score_of_the_config(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    calibrate(home, with_settings(config, "threshold", score="reconstruction_error"))
+    scorer = registry.load_scorer(home, config.name, 1)
+    assert scorer.score_kind == "reconstruction_error"
+    assert scorer.thresholds["anomaly_score"] == scorer.thresholds["reconstruction_error"]
+    assert scorer.thresholds["anomaly_score"] != scorer.thresholds["elbo"]
+
+
 def test_rows_of_the_training_do_not_calibrate(shop: tuple[Home, Config]) -> None:
     home, config = shop
     calibrate(home, config)

@@ -96,6 +96,11 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
             "name: s\nsource: {path: x}\ncolumns: {a: {role: numeric}, y: {role: label}}",
             "a label needs `normal`",
         ),
+        (START + "model: {variant: autoencoder}", "`threshold.score`: score 'elbo' needs an ELBO"),
+        (
+            'name: s\nsource: {path: x}\ncolumns: {a: {role: numeric}, "": {role: numeric}}',
+            "a column without a name",
+        ),
         (
             "name: s\nsource: {path: x}\ncolumns: {a: {role: numeric, timezone: UTC}}",
             "`timezone` belongs to role time",

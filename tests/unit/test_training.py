@@ -118,8 +118,9 @@ def test_nothing_ingested_is_said(tmp_path: Path, migrated_store: Path) -> None:
 
 
 def test_a_score_that_the_model_does_not_have_is_said(tmp_path: Path, migrated_store: Path) -> None:
-    text = CONFIG.replace("model: {members: 1,", "model: {variant: autoencoder, members: 1,")
-    home, config = shop(tmp_path, migrated_store, text)
+    home, config = shop(tmp_path, migrated_store)
+    model = config.model.model_copy(update={"variant": "autoencoder"})
+    config = config.model_copy(update={"model": model})
     with pytest.raises(TrainingError, match="needs an ELBO"):
         train(home, config)
     client = tracking.connect(home)
