@@ -106,7 +106,7 @@ def _ingest_new(lake: Lake, handle: DeltaTable, path: Path, seen: Fingerprint) -
             )
         if good.rows == 0:
             (most, _), *_ = reasons.most_common(1)
-            notes.append(f"every row was quarantined; most often {most}")
+            notes.append(f"every row of {path.name} was quarantined; most often {most}")
         ids = transaction_ids(lake, handle, path, seen)
         if bad.rows:
             _write_quarantine(lake, bad, ids.quarantine, path, seen)

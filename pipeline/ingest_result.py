@@ -79,11 +79,16 @@ class IngestResult:
         refused = self.refused_files
         if not refused:
             return
-        lines = [f"{f.path} {f.reason}" for f in refused]
-        hints = list(dict.fromkeys(f.hint for f in refused if f.hint))
-        what = "a file was" if len(refused) == 1 else f"{len(refused)} files were"
-        listed = lines[0] if len(lines) == 1 else "".join(f"\n  - {line}" for line in lines)
+        rest = "All other files were ingested."
+        if len(refused) == 1:
+            (one,) = refused
+            raise SourceError(
+                f"a file was refused and left in place: {one.path} {one.reason}",
+                hint=f"{one.hint}\n{rest}" if one.hint else rest,
+            )
+        listed = [
+            f"\n  - {f.path} {f.reason}" + (f"\n    {f.hint}" if f.hint else "") for f in refused
+        ]
         raise SourceError(
-            f"{what} refused and left in place: {listed}",
-            hint="\n".join([*hints, "All other files were ingested."]),
+            f"{len(refused)} files were refused and left in place:{''.join(listed)}", hint=rest
         )

@@ -67,7 +67,7 @@ def _missing(missing: list[str], names: Sequence[str], config: Config) -> str:
         found = next((n for n in spare if near and n.casefold().strip() == near[0]), None)
         parts.append(f"`{name}`" + (f" (there is {found!r})" if found else ""))
     word = "column" if len(missing) == 1 else f"{len(missing)} columns"
-    return f"lacks {word} {', '.join(parts)}; it has {len(names)}: {_listed(names)}"
+    return f"lacks {word} {_listed(parts)}; it has {len(names)}: {_listed(names)}"
 
 
 def _delimiter_hint(names: Sequence[str], config: Config) -> str:

@@ -92,6 +92,8 @@ def test_a_bad_file_is_recorded_once_left_in_place_and_named(desk: Desk) -> None
         assert "2 files were refused and left in place" in str(caught.value)
         assert "bad.parquet cannot be read as parquet" in str(caught.value)
         assert "worse.csv lacks 5 columns `t`, `y`, `c`, `b`, `verdict`" in str(caught.value)
+        reason, hint = str(caught.value).splitlines()[1:3]  # each hint below its own file
+        assert "bad.parquet" in reason and "deliver it again" in hint
     assert bad.exists()
     assert worse.exists()
     recorded = desk.rows("quarantine")
@@ -123,7 +125,9 @@ def test_a_file_of_bad_rows_only_is_known_afterwards(desk: Desk) -> None:
     result = desk.ingest()
     assert (result.ingested, result.quarantined) == (0, 2)
     assert result.first_row_id is None
-    assert result.files[0].notes == ("every row was quarantined; most often `x`: not a number",)
+    assert result.files[0].notes == (
+        "every row of a.csv was quarantined; most often `x`: not a number",
+    )
     assert desk.ingest().files[0].status == "skipped"
     assert desk.lake.count("quarantine") == 2
 

@@ -94,6 +94,9 @@ def test_missing_columns_are_named(desk: Desk) -> None:
     assert str(caught.value) == (
         "lacks 2 columns `x` (there is 'X '), `c`; it has 6: id, t, X , y, b, verdict"
     )
+    columns = "".join(f"\n  c{n}: {{role: numeric}}" for n in range(40))
+    with pytest.raises(SourceError, match=r"lacks 39 columns `c1`, .*`c12`, …; it has 1: c0$"):
+        check_names(["c0"], make_desk(desk.folder / "wide", columns).config)
     with pytest.raises(SourceError) as caught:
         check_names([HEADER.replace(",", ";")], desk.config)
     assert "set `source.delimiter`" in (caught.value.hint or "")
