@@ -1,4 +1,17 @@
-"""Everything about data, thresholds, quality, registry and reports."""
+"""Everything about data, thresholds, quality, registry and reports.
+
+Where what is:
+
+- config: config, settings, yamlfile, home, errors; guesses and inference write one from data
+- files in: sources, readers, values, schema, row_checks, spool, ledger, ingest, ingest_result
+- tables: tables, lake, frames, sampling, split
+- model: preprocess, fitting, thresholds, guarantee, detector
+- train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
+- MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
+- a night: nights, scoring, tally, fdr, explain, finishing, recording
+- shown to people: report, brief, sketches, templates, figures, progress
+- command line: cli, cli_init, cli_output, cli_report
+"""
 
 from typing import Any
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,15 @@ def test_the_pipeline_offers_the_estimator_and_these_modules() -> None:
         if not hasattr(import_module(f"pipeline.{module}"), name)
     ]
     assert absent == []
+
+
+def test_the_map_of_the_pipeline_names_each_of_its_modules_once() -> None:
+    lines = (pipeline.__doc__ or "").splitlines()
+    named = re.findall(r"[a-z_]+", " ".join(line.partition(": ")[2] for line in lines))
+    folder = ROOT / "pipeline"
+    modules = {p.stem for p in folder.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert sorted(set(named) & modules) == sorted(modules - {"__init__", "__pycache__"})
+    assert [name for name in named if name in modules and named.count(name) > 1] == []
 
 
 @pytest.mark.parametrize(
