@@ -276,10 +276,14 @@ class Lake:
                 configuration=PROPERTIES.get(table),
                 storage_options=self.storage_options,
             )
-        except (DeltaError, OSError):
-            # somebody else made it in this very moment
+        except (DeltaError, OSError) as error:
+            # unless somebody else made it in this very moment
             if not self._is_there(table):
-                raise
+                raise TableMissingError(
+                    f"the table `{table}` of {self.config.name!r} cannot be made in "
+                    f"{self.home.path}: {' '.join(str(error).split())}",
+                    hint="Set VAE_ANOMALY_HOME to a folder that you may write to.",
+                ) from error
 
     def _commit(
         self,

@@ -126,7 +126,8 @@ def _fit(config: Config, rows: Rows, held_out: Rows, progress: Progress | None) 
         if isinstance(error, UserError):
             raise
         raise TrainingError(
-            f"{config.name!r} cannot be trained: {error}", hint=f"See the columns in {config.path}."
+            f"{config.name!r} cannot be trained: {error}",
+            hint=f"Check columns and settings in {config.path}.",
         ) from error
 
 

@@ -10,6 +10,7 @@ import pytest
 from lakes import Desk, make_desk
 
 from pipeline.errors import SchemaError, TableMissingError
+from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.tables import TABLES
 
@@ -47,6 +48,15 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         with pytest.raises(TableMissingError, match="there is no table") as caught:
             call()
         assert "vae-anomaly init" in (caught.value.hint or "")
+
+
+def test_a_home_that_cannot_be_written_is_named(desk: Desk) -> None:
+    file = desk.folder / "file"
+    file.touch()
+    with pytest.raises(TableMissingError, match="cannot be made in") as caught:
+        Lake(desk.config, Home(file)).create()
+    assert str(file) in str(caught.value)
+    assert "VAE_ANOMALY_HOME" in (caught.value.hint or "")
 
 
 def test_columns_may_change_until_rows_are_ingested(desk: Desk) -> None:
