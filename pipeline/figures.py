@@ -294,5 +294,5 @@ def _short(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Column names are text, not mathematics."""
-    return text.replace("$", r"\$")
+    """Column names are text, not mathematics, and stay on one line."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")

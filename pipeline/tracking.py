@@ -10,6 +10,7 @@ import json
 import math
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ class Run:
         self._log(rows)
 
     def log_figure(self, figure: Figure, name: str) -> None:
-        """A figure as ``figures/NAME.png``."""
-        self.client.log_figure(self.run_id, figure, f"figures/{name}.png")
+        """A figure as ``figures/NAME.png``; letters that its font lacks are drawn as boxes."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+            self.client.log_figure(self.run_id, figure, f"figures/{name}.png")
 
     def log_text(self, text: str, path: str) -> None:
         """A text file among the artifacts."""

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import tracking
+from pipeline import figures, tracking
 from pipeline.config import Config
 from pipeline.home import Home
 from pipeline.provenance import code_version, content_hash
+from pipeline.quality import reconstruction_quality
 
 
 @pytest.fixture
@@ -52,6 +53,19 @@ def test_a_run_holds_config_history_data_and_figures(home: Home, config: Config)
     assert paths == {"config.yaml", "figures", "quality"}
     assert stored.info.artifact_uri.startswith(home.mlflow_artifacts.as_uri())
     assert not Path("mlruns").exists()
+
+
+def test_column_names_of_any_script_are_drawn_without_a_warning(
+    home: Home, config: Config, recwarn: pytest.WarningsRecorder
+) -> None:
+    names = ["日本", "tab\there", "new\nline"]
+    drawn = {name: np.arange(9.0) for name in names}
+    figure = figures.reconstruction_scatter(drawn, drawn, reconstruction_quality(drawn, drawn, {}))
+    with tracking.start(home, config, "train") as run:
+        run.log_figure(figure, "reconstructions")
+    assert [str(w.message) for w in recwarn if "Glyph" in str(w.message)] == []
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert any("new line" in title for title in titles)
 
 
 @pytest.mark.parametrize(
