@@ -77,6 +77,35 @@ def test_main_job_night_after_night(home: Home, make_data_set: Callable[[str], P
     assert newest_run("train").parent_task_run_id is not None, "a subflow of retrain"
 
 
+def test_command_line_gives_the_same_scores(
+    home: Home, make_data_set: Callable[[str], Path], tmp_path: Path
+) -> None:
+    from flows.ingest import ingest
+    from flows.retrain import retrain
+    from flows.score import score
+    from pipeline.cli import main
+
+    config = make_data_set("same")
+    loaded = load_config(config)
+    land_night(config, 1)
+    Lake(loaded, home).create()
+    ingest(str(config), str(home.path))
+    retrain(str(config), str(home.path))
+    score(str(config), str(home.path))
+
+    other = Home(tmp_path / "by-hand")
+    for command in ("init", "ingest", "train", "calibrate", "score"):
+        with pytest.raises(SystemExit) as left:
+            main(["--home", str(other.path), command, str(config)])
+        assert left.value.code in (0, None), command
+    by_flow, by_hand = (
+        Lake(loaded, place).read("scores").sort_by("_row_id") for place in (home, other)
+    )
+    same = [n for n in by_flow.column_names if n not in ("run_id", "scored_at")]
+    assert by_flow.num_rows == NIGHT_ROWS
+    assert by_flow.select(same).equals(by_hand.select(same))
+
+
 def test_refused_file_fails_the_run_after_the_others_are_in(
     home: Home, make_data_set: Callable[[str], Path]
 ) -> None:
