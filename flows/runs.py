@@ -14,7 +14,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.states import Failed
 
-from pipeline.errors import ConflictError, UserError, describe
+from pipeline.errors import ConflictError, TableWriteError, UserError, describe
 from pipeline.progress import Progress
 
 RETRY_DELAYS = [10.0, 60.0, 300.0]
@@ -30,7 +30,7 @@ def worth_retrying(_task: object, _task_run: object, state: Any) -> bool:
     try:
         state.result()
     except UserError as error:
-        return isinstance(error, (ConflictError, TrackingError))
+        return isinstance(error, (ConflictError, TableWriteError, TrackingError))
     except Exception:
         return True
     return False

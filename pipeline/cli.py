@@ -36,6 +36,9 @@ class _Commands(TyperGroup):
                 raise
             typer.echo(describe(error), err=True)
             raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("\nInterrupted. Nothing is lost: run the same command again.", err=True)
+            raise typer.Exit(130) from None
 
 
 app = typer.Typer(

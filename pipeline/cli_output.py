@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,28 +55,32 @@ def ingested(console: Console, result: IngestResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "status", "rows in", "ingested", "quarantined", "reason", box=None)
+    table = Table("file", "status", "rows in", "ingested", "quarantined", box=None)
+    table.columns[0].overflow = "fold"
     for column in table.columns[2:5]:
         column.justify = "right"
     shown = [file for file in result.files if file.status != "skipped"]
+    # what all paths share is said once, so that what tells them apart is not cut off
+    folder = os.path.commonpath([Path(file.path).parent for file in shown]) if shown else ""
     for file in shown:
         table.add_row(
-            escape(str(file.path)),
+            escape(os.path.relpath(file.path, folder)),
             file.status,
             text(file.rows_in),
             text(file.ingested),
             text(file.quarantined),
-            escape(file.reason or ""),
         )
     if shown:
+        console.print(f"Files in {folder}", markup=False, highlight=False)
         console.print(table)
     for note in [*result.notes, *(note for file in result.files for note in file.notes)]:
         console.print(f"Note: {note}", markup=False, highlight=False)
-    skipped = len(result.files) - len(shown)
+    skipped = Counter(file.reason for file in result.files if file.status == "skipped")
     console.print(
         f"{text(result.rows_in)} rows in: {text(result.ingested)} ingested, "
         f"{text(result.quarantined)} quarantined"
-        + (f"; {skipped} files skipped, known already" if skipped else ""),
+        + "".join(f"; {count:,} skipped ({reason})" for reason, count in skipped.items()),
+        markup=False,
         highlight=False,
     )
 

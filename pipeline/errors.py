@@ -40,6 +40,10 @@ class TableMissingError(UserError):
     """A Delta table that has not been created yet."""
 
 
+class TableWriteError(UserError):
+    """A Delta table that cannot be written: rights, space, a store that does not answer."""
+
+
 class ConflictError(UserError):
     """A table that other writers kept changing for longer than was waited."""
 

@@ -187,7 +187,9 @@ def _by_count(name: str, spelled: pa.Array, present: int) -> Guess:
 
 def _two_valued(spelled: pa.Array) -> Guess:
     values = sorted(spelled.drop_null().unique().to_pylist())
-    return Guess("binary", normal=_normal(spelled), values=tuple(values))
+    # a count that has only been 0 and 1 so far looks the same
+    why = f"only {values[0]} and {values[1]} were seen; a third value goes to quarantine"
+    return Guess("binary", normal=_normal(spelled), values=tuple(values), comment=why)
 
 
 def _normal(spelled: pa.Array) -> str | None:

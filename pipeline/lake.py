@@ -19,7 +19,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pipeline.config import Config
-from pipeline.errors import ConflictError, SchemaError, TableMissingError
+from pipeline.errors import ConflictError, SchemaError, TableMissingError, TableWriteError
 from pipeline.home import Home
 from pipeline.tables import TABLES, column_differences
 
@@ -307,6 +307,13 @@ class Lake:
             )
         except CommitFailedError:
             return False
+        except (DeltaError, OSError) as error:
+            first = str(error).partition("\n")[0]
+            raise TableWriteError(
+                f"cannot write to {handle.table_uri}: {first}",
+                hint="Look at the rights and the free space of that place; nothing of this write "
+                "is in the table. Then run again.",
+            ) from error
         return True
 
     def _until_settled(self, table: str, attempt: Callable[[DeltaTable], T | None]) -> T:

@@ -103,6 +103,22 @@ class ModelSettings(Section):
     draws: int = Field(4, ge=1, description="points for the ELBO's expectation; 1 or even")
     learned_variance: bool = Field(True, description="false: variance 1, the MSE loss")
 
+    @field_validator("hidden")
+    @classmethod
+    def _widths_fill_registers(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if any(width < 8 or width % 8 for width in widths):
+            raise ValueError(f"widths must be multiples of 8, {list(widths)} are not")
+        return widths
+
+    @field_validator("draws")
+    @classmethod
+    def _draws_come_in_pairs(cls, draws: int) -> int:
+        if draws > 1 and draws % 2:
+            raise ValueError(
+                f"must be 1 or even, since draws come in antithetic pairs, not {draws}"
+            )
+        return draws
+
 
 class TrainSettings(Section):
     """How the model is trained; the fields of `vae_core.TrainConfig`."""

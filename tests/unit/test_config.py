@@ -148,3 +148,17 @@ def test_source_can_be_given_from_outside(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     config = load(tmp_path, START).with_source("other/*.csv")
     assert config.source_path == str(tmp_path / "other" / "*.csv")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("model: {hidden: [30]}", r"model\.hidden.*multiples of 8, \[30\] are not"),
+        ("model: {draws: 3}", r"model\.draws.*1 or even"),
+    ],
+)
+def test_shapes_that_no_model_takes_are_refused_at_once(
+    tmp_path: Path, section: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, START + section + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 from lakes import Desk, make_desk
 
-from pipeline.errors import SchemaError, TableMissingError
+from pipeline.errors import SchemaError, TableMissingError, TableWriteError
 from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.tables import TABLES
@@ -148,3 +149,18 @@ def test_append_once(desk: Desk) -> None:
 def test_an_abandoned_scan_does_no_harm(desk: Desk) -> None:
     desk.lake.append_numbered(lambda: [rows(1000)] * 5, 5000, {"a": 1})
     assert next(desk.lake.scan("ingested", ["x"])).num_rows > 0
+
+
+def test_a_place_that_takes_no_more_is_said(desk: Desk) -> None:
+    desk.lake.create()
+    row = dict.fromkeys(TABLES["nights"](desk.config).names) | {"night_id": 1, "state": "open"}
+    data = pa.Table.from_pylist([row], schema=TABLES["nights"](desk.config))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # as if the disk were full
+    try:
+        with pytest.raises(TableWriteError, match=r"cannot write to .*nights"):
+            desk.lake.append_once("nights", data, {"night/x": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert desk.lake.count("nights") == 0
+    assert desk.lake.append_once("nights", data, {"night/x": 1})
