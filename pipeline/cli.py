@@ -307,7 +307,7 @@ def promote(
     """
     from pipeline import registry
 
-    loaded, home = _load(config)
+    loaded, home = _load_existing(config)
     registry.promote(home, loaded.name, version)
     _say_champion(loaded, home)
 
@@ -322,7 +322,7 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """
     from pipeline import registry
 
-    loaded, home = _load(config)
+    loaded, home = _load_existing(config)
     registry.rollback(home, loaded.name)
     _say_champion(loaded, home)
 
@@ -371,6 +371,15 @@ def _load(path: Path) -> tuple[Config, Home]:
             hint="Write one with `vae-anomaly init DATA`, or name one: `vae-anomaly … CONFIG`.",
         )
     return load_config(path), Home.resolve()
+
+
+def _load_existing(config: Path) -> tuple[Config, Home]:
+    """As `_load`, and the home holds the data set: a wrong one must not grow a second store."""
+    from pipeline.lake import Lake
+
+    loaded, home = _load(config)
+    Lake(loaded, home).open("ingested")
+    return loaded, home
 
 
 def _ingest(console: Console, config: Config, home: Home) -> Any:

@@ -78,7 +78,7 @@ def _lines(console: Console, title: str) -> Iterator[Progress]:
         if now - last < PLAIN_SECONDS:
             return
         last = now
-        count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        console.print(f"{title}: {message} ({count})", markup=False, highlight=False)
+        count = "" if total is None else f" ({done:,}/{total:,})"
+        console.print(f"{title}: {message}{count}", markup=False, highlight=False)
 
     yield update

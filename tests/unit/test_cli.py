@@ -154,3 +154,15 @@ def test_heavy_packages_are_imported_by_the_command_that_needs_them() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert "loaded: []" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+def test_a_wrong_home_does_not_grow_a_second_store(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text("name: shop\nsource: {path: inbox}\ncolumns: {a: {role: numeric}}\n")
+    code, _, said = run(capsys, command, str(config))
+    assert code == 1
+    assert "there is no table `ingested` of 'shop'" in said
+    assert not (tmp_path / "home").exists()
