@@ -26,6 +26,7 @@ def test_scikit_learn_contract(estimator: VAEDetector, check: object) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_scikit_learn_contract_with_defaults() -> None:
     failed = []
     for estimator, check in estimator_checks_generator(VAEDetector(), mark=None):
