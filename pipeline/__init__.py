@@ -10,7 +10,7 @@ Where what is:
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
 - a night: nights, scoring, tally, fdr, explain, finishing, recording
 - shown to people: report, brief, sketches, templates, figures, progress
-- command line: cli, cli_init, cli_output, cli_report
+- command line: cli
 """
 
 from typing import Any

@@ -43,38 +43,11 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in [
-        "init",
-        "ingest",
-        "train",
-        "calibrate",
-        "score",
-        "run",
-        "serve",
-        "deploy",
-        "promote",
-        "rollback",
-        "report",
-    ]:
+    for command in COMMANDS:
         assert f"│ {command} " in out, command
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "init",
-        "ingest",
-        "train",
-        "calibrate",
-        "score",
-        "run",
-        "serve",
-        "deploy",
-        "promote",
-        "rollback",
-        "report",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command_has_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,10 +4,48 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import DEFAULT_CONFIG, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def init(
+    data: Annotated[
+        str, typer.Argument(help="A file, a folder, a quoted glob, or an existing config.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the data set, its tables and its model. Default: from DATA."),
+    ] = None,
+    config: Annotated[Path, typer.Option(help="Where to write the config.")] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+) -> None:
+    """Look at data, write a working config, and make the tables.
+
+    Reads the schema and a sample of DATA and decides each column's role: numeric, categorical,
+    binary, id, time, label or ignore. Read the config before going on: the roles are guesses, and
+    a column that only looks like a number is better told so.
+
+    Given an existing `.yaml` instead of data, makes the tables that it names and writes nothing
+    else.
+
+    Examples:
+
+        vae-anomaly init payments.csv
+
+        vae-anomaly init 'landing/*.parquet' --name payments --config payments.yaml
+
+        vae-anomaly init configs/network.yaml
+    """
+    if Path(data).suffix in {".yaml", ".yml"}:
+        make_tables(terminal(), Path(data))
+    else:
+        write_config(terminal(), data, name, config, force)
 
 
 def make_tables(console: Console, config: Path) -> None:
@@ -32,7 +70,7 @@ def write_config(
     """Look at data, write a config for it, make its tables, and say what was guessed."""
     from collections import defaultdict
 
-    from pipeline.cli_output import facts
+    from pipeline.cli.output import facts
     from pipeline.inference import write_config as write
 
     with console.status("looking at the data") if console.is_terminal else nullcontext():

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from pipeline.cli.app import DEFAULT_CONFIG, ConfigPath, load
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.home import Home
+
+
+def report(
+    config: ConfigPath = DEFAULT_CONFIG,
+    night: Annotated[int | None, typer.Option(help="Night. Default: the last one.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Write it anew from the tables.")] = False,
+) -> None:
+    """Say where a night's report is, or open it.
+
+    It is one HTML file that needs nothing else: send it, print it, put it on a page. Written from
+    the tables where it is missing.
+
+    Examples:
+
+        vae-anomaly report payments.yaml
+
+        vae-anomaly report payments.yaml --night 12 --open
+    """
+    loaded, home = load(config)
+    path = find(home, loaded, night, again)
+    typer.echo(path)
+    if show:
+        typer.launch(path.as_uri())
 
 
 def find(home: Home, config: Config, night_id: int | None, again: bool = False) -> Path:

@@ -1,0 +1,49 @@
+"""The `vae-anomaly` command.
+
+Every command calls the function that the flow of the same name calls, and imports what it needs
+when it runs: `--help` is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pipeline.cli.app import app
+from pipeline.cli.champion import promote, rollback
+from pipeline.cli.init import init
+from pipeline.cli.report import report
+from pipeline.cli.servers import deploy, serve
+from pipeline.cli.stages import calibrate, ingest, run, score, train
+
+__all__ = ["main"]
+
+# in the order of the help
+COMMANDS = (
+    *(init, ingest, train, calibrate, score, run),
+    *(serve, deploy, promote, rollback, report),
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `vae-anomaly` command; ends by `SystemExit`.
+
+    Args:
+        arguments: the words after `vae-anomaly`; those of this process when left out
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(given, prog_name="vae-anomaly")
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        typer.echo(
+            f"Unexpected error, {type(error).__name__}: {error}\n"
+            "This should not happen. Run the command again as `vae-anomaly --debug …` and "
+            "report what it prints.",
+            err=True,
+        )
+        sys.exit(1)

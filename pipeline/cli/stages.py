@@ -1,0 +1,151 @@
+"""The commands of the main job, each by itself and all in a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.app import DEFAULT_CONFIG, ConfigPath, load, terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import Config
+    from pipeline.home import Home
+
+
+def ingest(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Take new files into the tables, each exactly once.
+
+    Rows that do not fit the schema go to quarantine with the reason; a file that cannot be used
+    at all is left in place and named, the others go on, and the command ends with exit code 1.
+    Files known already are skipped.
+
+    Example:
+
+        vae-anomaly ingest payments.yaml
+    """
+    loaded, home = load(config)
+    _ingest(terminal(), loaded, home).raise_if_refused()
+
+
+def train(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Fit a scorer on the training rows and log it with MLflow.
+
+    The newest rows by event time are kept for calibration and never seen here. The scorer is not
+    registered yet: that is what `calibrate` does.
+
+    Example:
+
+        vae-anomaly train payments.yaml
+    """
+    loaded, home = load(config)
+    _train(terminal(), loaded, home)
+
+
+def calibrate(
+    config: ConfigPath = DEFAULT_CONFIG,
+    run: Annotated[
+        str | None,
+        typer.Option(help="MLflow run of the scorer. Default: the newest finished one."),
+    ] = None,
+    champion: Annotated[
+        bool,
+        typer.Option(
+            "--champion",
+            help="Recalibrate the present champion on the config's `calibration_rows`.",
+        ),
+    ] = False,
+) -> None:
+    """Fit the thresholds, register the version and run its gates.
+
+    A version that passes becomes champion where there is none yet, or where it is no worse than
+    the present one. Refuses, with the number of rows it needs, where there are too few to keep
+    the promised rate.
+
+    Examples:
+
+        vae-anomaly calibrate payments.yaml
+
+        vae-anomaly calibrate payments.yaml --champion
+    """
+    loaded, home = load(config)
+    _calibrate(terminal(), loaded, home, run, champion)
+
+
+def score(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Score what was ingested since the last night and write the night's report.
+
+    Continues a night that was interrupted. Each row is scored once by the champion of its night,
+    however often and by however many processes this is run.
+
+    Example:
+
+        vae-anomaly score payments.yaml
+    """
+    loaded, home = load(config)
+    _score(terminal(), loaded, home)
+
+
+def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Do all four: ingest, train, calibrate, score.
+
+    For the first time on new data. Afterwards `ingest` and `score` are what each night needs,
+    and `train` and `calibrate` what a new model needs.
+
+    Example:
+
+        vae-anomaly init payments.csv && vae-anomaly run
+    """
+    loaded, home = load(config)
+    console = terminal()
+    ingested = _ingest(console, loaded, home)
+    trained = _train(console, loaded, home)
+    _calibrate(console, loaded, home, trained.run_id, False)
+    _score(console, loaded, home)
+    ingested.raise_if_refused()
+
+
+def _ingest(console: Console, config: Config, home: Home) -> Any:
+    from pipeline.cli import output
+    from pipeline.ingest import ingest as work
+    from pipeline.progress import shown
+
+    with shown(console, "ingest") as progress:
+        result = work(home, config, progress=progress)
+    output.ingested(console, result)
+    return result
+
+
+def _train(console: Console, config: Config, home: Home) -> Any:
+    from pipeline.cli import output
+    from pipeline.progress import shown
+    from pipeline.training import train as work
+
+    with shown(console, "train") as progress:
+        result = work(home, config, progress=progress)
+    output.trained(console, config.name, result)
+    return result
+
+
+def _calibrate(
+    console: Console, config: Config, home: Home, run_id: str | None, champion: bool
+) -> None:
+    from pipeline.calibration import calibrate as work
+    from pipeline.cli import output
+    from pipeline.progress import shown
+
+    with shown(console, "calibrate") as progress:
+        result = work(home, config, run_id=run_id, recalibrate_champion=champion, progress=progress)
+    output.calibrated(console, config.name, result)
+
+
+def _score(console: Console, config: Config, home: Home) -> None:
+    from pipeline.cli import output
+    from pipeline.progress import shown
+    from pipeline.scoring import score as work
+
+    with shown(console, "score") as progress:
+        night = work(home, config, progress=progress)
+    output.scored(console, config.name, night)
