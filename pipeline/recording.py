@@ -86,13 +86,8 @@ def _record(lake: Lake, night: Night, scorer: Scorer, result: NightResult) -> st
 
 def _find(client: MlflowClient, name: str, night_id: int) -> str | None:
     """The finished run of a night; runs that were killed while it was recorded are closed."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return None
-    runs = client.search_runs(
-        [experiment.experiment_id],
-        filter_string=f"tags.stage = 'score' and tags.night_id = '{night_id}'",
-    )
+    where = f"tags.stage = 'score' and tags.night_id = '{night_id}'"
+    runs = tracking.find_runs(client, name, where)
     for run in runs:
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")

@@ -24,11 +24,12 @@ from pipeline.provenance import code_version
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
     from pipeline.config import Config
     from pipeline.home import Home
 
-__all__ = ["Run", "TrackingError", "connect", "newest_run", "pyfunc", "start"]
+__all__ = ["Run", "TrackingError", "connect", "find_runs", "newest_run", "pyfunc", "start"]
 
 _BATCH = 1000
 
@@ -184,17 +185,25 @@ def start(
 
 def newest_run(home: Home, name: str, stage: str) -> str | None:
     """Id of the newest finished run of a stage; None if there is none."""
-    client = connect(home)
+    where = f"tags.stage = '{stage}' and attributes.status = 'FINISHED'"
+    runs = find_runs(connect(home), name, where, most=1)
+    return runs[0].info.run_id if runs else None
+
+
+def find_runs(client: MlflowClient, name: str, where: str, most: int = 1000) -> list[MlflowRun]:
+    """Runs of a data set, newest first; none while it has no experiment.
+
+    Args:
+        client: of the tracking store.
+        name: of the data set.
+        where: MLflow's filter, such as ``tags.stage = 'train'``.
+        most: runs at most.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        return None
-    runs = client.search_runs(
-        [experiment.experiment_id],
-        filter_string=f"tags.stage = '{stage}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return runs[0].info.run_id if runs else None
+        return []
+    newest = ["attributes.start_time DESC"]
+    return list(client.search_runs([experiment.experiment_id], where, 1, most, newest))
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
