@@ -9,7 +9,7 @@ Where what is:
 - train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
 - a night: nights, scoring, tally, fdr, explain, finishing, recording
-- shown to people: report, brief, sketches, templates, figures, progress
+- shown to people: report, brief, sketches, templates, figures, canvas, progress
 - command line: cli
 """
 

@@ -1,4 +1,4 @@
-"""Figures of a run, as matplotlib objects; no pyplot, so no global state and safe in threads.
+"""Figures of a run, as matplotlib objects.
 
 Every function returns a ``matplotlib.figure.Figure`` for ``mlflow.log_figure`` or ``savefig``.
 """
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pipeline.canvas import ANOMALY, LINE, MUTED, NORMAL, canvas, describe, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +30,6 @@ __all__ = [
     "score_histogram",
 ]
 
-NORMAL, ANOMALY, LINE, MUTED = "#3b6ea5", "#c8452d", "#222222", "#8a8f98"
 _POINTS = 2000
 _PANELS = 12
 
@@ -39,7 +40,7 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     Args:
         history: one dict per evaluation, as ``vae_core.train`` reports them: nats per row.
     """
-    figure, (left, right) = _figure(1, 2, 10, 3.8)
+    figure, (left, right) = canvas(1, 2, 10, 3.8)
     epochs = [entry["epoch"] for entry in history]
 
     def curve(axes: Axes, key: str, label: str, **style: Any) -> None:
@@ -48,12 +49,12 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
 
     curve(left, "train_objective", "training rows", color=MUTED)
     curve(left, "validation_objective", "validation rows", color=NORMAL)
-    _label(left, "Objective (lower is better)", "epoch", "nats per row, scaled units")
+    describe(left, "Objective (lower is better)", "epoch", "nats per row, scaled units")
     if history:
         left.legend(frameon=False)
     curve(right, "validation_elbo", "ELBO", color=LINE, linewidth=2)
     curve(right, "validation_reconstruction_log_prob", "reconstruction", color=NORMAL)
-    _label(right, "ELBO of validation rows and its parts", "epoch", "nats per row, scaled units")
+    describe(right, "ELBO of validation rows and its parts", "epoch", "nats per row, scaled units")
     twin = right.twinx()
     twin.spines["top"].set_visible(False)
     curve(twin, "validation_kl", "KL (right axis)", color=ANOMALY, linestyle="--")
@@ -79,7 +80,7 @@ def score_histogram(
         name: of the score.
         labels: (N,) true for anomalies, where known.
     """
-    figure, axes = _figure(1, 1, 7, 3.8)
+    figure, axes = canvas(1, 1, 7, 3.8)
     scores = np.asarray(scores, dtype=np.float64)
     low, high = np.percentile(scores, [0.1, 99.9])
     low, high = min(low, threshold.value), max(high, threshold.value)
@@ -96,7 +97,7 @@ def score_histogram(
     axes.axvline(threshold.value, color=LINE, linestyle="--", linewidth=1.2)
     low_rate, high_rate = threshold.interval
     axes.plot([], [], color=LINE, linestyle="--", label=f"threshold {threshold.value:.4g}")
-    _label(
+    describe(
         axes,
         f"{name}: {threshold.method}, alpha {threshold.alpha:g}, "
         f"true rate {100 * low_rate:.2f}–{100 * high_rate:.2f} %",
@@ -113,7 +114,7 @@ def roc_and_precision(
     """ROC and precision–recall curves of labelled rows, with the threshold's place on both."""
     from sklearn.metrics import auc, precision_recall_curve, roc_curve
 
-    figure, (left, right) = _figure(1, 2, 10, 4.2)
+    figure, (left, right) = canvas(1, 2, 10, 4.2)
     wrong, found, _ = roc_curve(labels, scores)
     precision, recall, _ = precision_recall_curve(labels, scores)
     flags = scores > threshold
@@ -121,14 +122,14 @@ def roc_and_precision(
     left.plot(wrong, found, color=NORMAL, label=f"area {auc(wrong, found):.4f}")
     left.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
     left.plot(*at, "o", color=ANOMALY, label=f"threshold: {at[1]:.1%} found at {at[0]:.2%}")
-    _label(left, "ROC", "false-positive rate", "anomalies found")
+    describe(left, "ROC", "false-positive rate", "anomalies found")
     share = float(labels.mean())
     area = -float(np.sum(np.diff(recall) * precision[:-1]))
     right.plot(recall, precision, color=NORMAL, label=f"average precision {area:.4f}")
     right.axhline(share, color=MUTED, linewidth=0.8, linestyle=":", label="chance")
     if flags.any():
         right.plot(at[1], labels[flags].mean(), "o", color=ANOMALY, label="threshold")
-    _label(right, "Precision and recall", "anomalies found", "precision")
+    describe(right, "Precision and recall", "anomalies found", "precision")
     for axes in (left, right):
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
@@ -148,7 +149,7 @@ def latent_scatter(
         scores: (N,) higher is more anomalous.
         labels: (N,) true for anomalies, where known: drawn with a ring.
     """
-    figure, axes = _figure(1, 1, 6, 4.8)
+    figure, axes = canvas(1, 1, 6, 4.8)
     keep = _spread_out(len(latents))
     if labels is not None:
         keep = np.union1d(keep, np.flatnonzero(labels)[:_POINTS])
@@ -176,7 +177,7 @@ def latent_scatter(
             label="anomalies",
         )
         axes.legend(frameon=False)
-    _label(axes, "Latent means", "first principal axis", "second principal axis")
+    describe(axes, "Latent means", "first principal axis", "second principal axis")
     return figure
 
 
@@ -203,7 +204,7 @@ def reconstruction_scatter(
     panels = len(shown) + bool(categories)
     across = min(4, max(panels, 1))
     down = -(-max(panels, 1) // across)
-    figure, grid = _figure(down, across, 3.1 * across, 2.9 * down)
+    figure, grid = canvas(down, across, 3.1 * across, 2.9 * down)
     cells = list(np.ravel(np.asarray(grid, dtype=object)))
     keep = _spread_out(len(next(iter(real.values()))))
     for axes, name in zip(cells, shown, strict=False):
@@ -211,13 +212,13 @@ def reconstruction_scatter(
         seen = ~np.isnan(x)
         _against(axes, x[seen], y[seen])
         value = quality[name]["explained"]
-        _label(axes, f"{_short(name)} (R² {max(value, -9.99):.2f})", "input", "reconstruction")
+        describe(axes, f"{short(name)} (R² {max(value, -9.99):.2f})", "input", "reconstruction")
     if categories:
         worst = sorted(categories, key=lambda n: quality[n]["accuracy"])[:10][::-1]
         axes = cells[len(shown)]
-        axes.barh([_short(n) for n in worst], [quality[n]["accuracy"] for n in worst], color=NORMAL)
+        axes.barh([short(n) for n in worst], [quality[n]["accuracy"] for n in worst], color=NORMAL)
         axes.set_xlim(0, 1)
-        _label(axes, "Categories met", "accuracy", "")
+        describe(axes, "Categories met", "accuracy", "")
     for axes in cells[panels:]:
         axes.set_axis_off()
     return figure
@@ -230,8 +231,8 @@ def generation_chart(quality: Mapping[str, Any]) -> Figure:
         quality: of ``pipeline.quality.generation_quality``.
     """
     columns = sorted(quality["columns"].items(), key=lambda item: item[1]["generated"])[:30][::-1]
-    figure, axes = _figure(1, 1, 7, 1.6 + 0.22 * max(len(columns), 4))
-    names = [_short(name) for name, _ in columns]
+    figure, axes = canvas(1, 1, 7, 1.6 + 0.22 * max(len(columns), 4))
+    names = [short(name) for name, _ in columns]
     rows = np.arange(len(columns))
     generated = [values["generated"] for _, values in columns]
     ceiling = [values["ceiling"] for _, values in columns]
@@ -246,25 +247,9 @@ def generation_chart(quality: Mapping[str, Any]) -> Figure:
         for name, value in quality["metrics"].items()
         if value["generated"] == value["generated"]
     )
-    _label(axes, title, "1 − KS or total variation (1 is indistinguishable)", "")
+    describe(axes, title, "1 − KS or total variation (1 is indistinguishable)", "")
     axes.legend(frameon=False, loc="lower left")
     return figure
-
-
-def _figure(down: int, across: int, width: float, height: float) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=110)
-    return figure, figure.subplots(down, across)
-
-
-def _label(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(_plain(title), fontsize=10, loc="left")
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
 
 
 def _against(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
@@ -287,12 +272,3 @@ def _against(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None
 def _spread_out(rows: int) -> NDArray[np.intp]:
     """At most 2,000 row positions, evenly spread."""
     return np.unique(np.linspace(0, rows - 1, min(rows, _POINTS)).astype(np.intp))
-
-
-def _short(name: str) -> str:
-    return _plain(name if len(name) <= 24 else name[:23] + "…")
-
-
-def _plain(text: str) -> str:
-    """Column names are text, not mathematics, and stay on one line."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
