@@ -69,6 +69,7 @@ def calibrate(
     Raises:
         CalibrationError: no trained scorer, or calibration rows that took part in training.
         NotEnoughCalibrationRows: too few to keep the promise; says how many are needed.
+        ThresholdError: scores or labels that the threshold's method cannot work with.
         RegistryError: there is no champion to recalibrate.
         TrackingError: the MLflow store cannot be used.
     """
@@ -161,7 +162,9 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
     from pipeline.fitting import calibrate_scorer
 
     settings = config.threshold.model_dump(exclude={"score"})
-    calibrated = calibrate_scorer(_with_score(config, scorer), data.columns, **settings)
+    calibrated = calibrate_scorer(
+        _with_score(config, scorer), data.columns, labels=data.labels, **settings
+    )
     facts = {
         "calibration": rows.to_dict(),
         "calibration_run": run_id,
@@ -198,6 +201,11 @@ def _log(
                 f"threshold/{name}": threshold.value,
                 f"threshold/{name}/rate_lower": threshold.interval[0],
                 f"threshold/{name}/rate_upper": threshold.interval[1],
+                **{
+                    f"threshold/{name}/{key}": float(value)
+                    for key, value in threshold.parameters.items()
+                    if isinstance(value, int | float)
+                },
             }
         )
         run.log_figure(

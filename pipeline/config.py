@@ -190,16 +190,43 @@ def _check_names(config: Config) -> None:
         from vae_core.models import MODELS
 
         _check_name(config, "model.variant", config.model.variant, MODELS)
-    if config.threshold.method != default["method"]:
-        from pipeline.thresholds import THRESHOLDS
-
-        _check_name(config, "threshold.method", config.threshold.method, THRESHOLDS)
+    parameters = config.threshold.model_dump(exclude={"score", "method", "alpha"})
+    given = {name: value for name, value in parameters.items() if value is not None}
+    if config.threshold.method != default["method"] or set(given) - {"conditional_delta"}:
+        _check_threshold(config, given)
     if config.threshold.score != default["score"]:
         from vae_core import SCORE_KINDS
 
         _check_name(config, "threshold.score", config.threshold.score, SCORE_KINDS)
     if config.model.variant != ModelSettings.model_fields["variant"].default:
         _check_score(config)
+
+
+def _check_threshold(config: Config, given: dict[str, Any]) -> None:
+    """The method exists, takes the parameters given, and has the labels that it needs."""
+    from pipeline.thresholds import THRESHOLDS, check_parameters, needs_labels
+
+    method = config.threshold.method
+    if method == "conformal_fdr":
+        raise ConfigError(
+            f"{config.path}: `threshold.method`: FDR control decides over a closed night, it is no "
+            "threshold of a model",
+            hint="Write `threshold: {method: conformal}` and `alerts: {fdr: true}`.",
+        )
+    _check_name(config, "threshold.method", method, THRESHOLDS)
+    try:
+        check_parameters(method, given)
+    except ValueError as error:
+        raise ConfigError(
+            f"{config.path}: `threshold`: {error}", hint="Mend the file and run again."
+        ) from None
+    if needs_labels(method) and config.label is None:
+        raise ConfigError(
+            f"{config.path}: `threshold.method`: {method} chooses by labels, and no column has "
+            "role label",
+            hint="Give the label column `role: label` with its `normal` value, or choose another "
+            "method.",
+        )
 
 
 def _check_score(config: Config) -> None:

@@ -82,6 +82,10 @@ class NotEnoughCalibrationRows(NotEnoughRows, ValueError):  # noqa: N818
         self.rows, self.needed, self.alpha = rows, needed, alpha
 
 
+class ThresholdError(UserError, ValueError):
+    """Calibration scores or labels that a threshold method cannot work with."""
+
+
 def describe(error: UserError) -> str:
     """The error as a person reads it: message, then hint on a line of its own."""
     text = f"Error: {error.message}"

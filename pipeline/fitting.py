@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +108,8 @@ def calibrate_scorer(
     *,
     method: str = "conformal",
     alpha: float = 0.05,
-    conditional_delta: float | None = None,
+    labels: np.ndarray | None = None,
+    **parameters: Any,
 ) -> Scorer:
     """A copy of the scorer with calibration tables and thresholds for each of its scores.
 
@@ -116,29 +118,37 @@ def calibrate_scorer(
         rows: calibration rows that neither training nor early stopping has seen.
         method: key of `pipeline.thresholds.THRESHOLDS`.
         alpha: target false-positive rate in (0, 1).
-        conditional_delta: see `fit_conformal`.
+        labels: (N,) true for anomalies; only seen by methods that choose by labels.
+        parameters: of the method, such as `conditional_delta`; None stands for its default.
 
     Raises:
         NotEnoughCalibrationRows: the method cannot keep its promise with so few rows.
+        ThresholdError: the method cannot work with these scores or labels.
     """
-    tables = calibration_tables(scorer, rows)
+    scores = calibration_scores(scorer, rows)
     thresholds = {
-        name: fit_threshold(method, table, alpha, conditional_delta=conditional_delta)
-        for name, table in tables.items()
+        name: fit_threshold(method, values, alpha, labels, **parameters)
+        for name, values in scores.items()
     }
+    tables = {name: np.sort(values) for name, values in scores.items()}
     return replace(scorer, calibration=tables, thresholds=thresholds)
 
 
 def calibration_tables(scorer: Scorer, rows: Data) -> dict[str, np.ndarray]:
     """Sorted scores of calibration rows, by score name."""
+    return {name: np.sort(v) for name, v in calibration_scores(scorer, rows).items()}
+
+
+def calibration_scores(scorer: Scorer, rows: Data) -> dict[str, np.ndarray]:
+    """Scores of calibration rows in their order, by score name; higher is more anomalous."""
     raw = scorer.raw_scores(rows)
-    tables = {
-        "anomaly_score": np.sort(raw.anomaly_score),
-        "reconstruction_error": np.sort(raw.reconstruction_error),
+    scores = {
+        "anomaly_score": raw.anomaly_score,
+        "reconstruction_error": raw.reconstruction_error,
     }
     if scorer.model.has_elbo:
-        tables["elbo"] = np.sort(raw.elbo_score)
-    return tables
+        scores["elbo"] = raw.elbo_score
+    return scores
 
 
 def _scales(scorer: Scorer, validation: Data) -> tuple[float, float]:

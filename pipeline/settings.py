@@ -144,7 +144,11 @@ class ThresholdSettings(Section):
     score: str = "elbo"
     method: str = "conformal"
     alpha: float = Field(0.05, gt=0, lt=1, description="promised false-positive rate")
-    conditional_delta: float | None = Field(None, gt=0, lt=1)
+    conditional_delta: float | None = Field(
+        None, gt=0, lt=1, description="conformal: promise it for all but this share of draws"
+    )
+    peaks: int | None = Field(None, ge=30, description="pot: largest scores that make the tail")
+    f_beta: float | None = Field(None, gt=0, description="best_f1: weight of recall; null: 1")
 
 
 class AlertSettings(Section):

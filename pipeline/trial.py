@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import gates, registry, tracking
-from pipeline.errors import NotEnoughRows, RegistryError
+from pipeline.errors import NotEnoughRows, RegistryError, ThresholdError
 from pipeline.gates import Gate
 from pipeline.sampling import Rows, read_rows
 from pipeline.split import Split
@@ -66,7 +66,8 @@ def _rates(lake: Lake, scorer: Scorer, data: Rows) -> list[Gate]:
         from pipeline.fitting import calibrate_scorer
 
         settings = config.threshold.model_dump(exclude={"score"})
-        return calibrate_scorer(scorer, rows.columns, **settings).thresholds["anomaly_score"]
+        fitted = calibrate_scorer(scorer, rows.columns, labels=rows.labels, **settings)
+        return fitted.thresholds["anomaly_score"]
 
     def normal_scores(rows: Rows) -> np.ndarray:
         normal = rows if rows.labels is None else rows.take(~rows.labels)
@@ -83,14 +84,14 @@ def _rates(lake: Lake, scorer: Scorer, data: Rows) -> list[Gate]:
         even = np.arange(len(data)) % 2 == 0
         try:
             threshold = threshold_on(data.take(even))
-        except NotEnoughRows as error:
+        except (NotEnoughRows, ThresholdError) as error:
             return [Gate("false-positive rate", True, f"not checked: {error}", blocking=False)]
         scores = normal_scores(data.take(~even))
         rate = gates.holds_its_rate(scores, threshold, expected, "held-back calibration rows")
     earlier = np.arange(len(data)) < len(data) // 2
     try:
         threshold = threshold_on(data.take(earlier))
-    except NotEnoughRows:
+    except (NotEnoughRows, ThresholdError):
         return [rate]
     return [rate, gates.is_steady(normal_scores(data.take(~earlier)), threshold, expected)]
 

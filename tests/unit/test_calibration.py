@@ -11,7 +11,12 @@ from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
 from pipeline import registry, tracking
 from pipeline.calibration import CalibrationError, calibrate
 from pipeline.config import Config
-from pipeline.errors import NotEnoughCalibrationRows, NotEnoughRows, RegistryError
+from pipeline.errors import (
+    NotEnoughCalibrationRows,
+    NotEnoughRows,
+    RegistryError,
+    ThresholdError,
+)
 from pipeline.home import Home
 from pipeline.settings import RowRange
 from pipeline.training import train
@@ -121,6 +126,46 @@ def test_calibration_takes_the_score_of_the_config(shop: tuple[Home, Config]) ->
     assert scorer.score_kind == "reconstruction_error"
     assert scorer.thresholds["anomaly_score"] == scorer.thresholds["reconstruction_error"]
     assert scorer.thresholds["anomaly_score"] != scorer.thresholds["elbo"]
+
+
+def test_the_tail_fit_is_stored_and_logged(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    result = calibrate(
+        home, with_settings(config, "threshold", method="pot", peaks=40, alpha=0.001)
+    )
+    threshold = result.thresholds["anomaly_score"]
+    stored = registry.load_scorer(home, config.name, 1).thresholds["anomaly_score"]
+    assert stored.to_dict() == threshold.to_dict()
+    assert (stored.method, stored.guarantee, stored.n) == ("pot", False, 180)
+    logged = tracking.connect(home).get_run(result.run_id).data.metrics
+    for name in ("shape", "scale", "level", "peaks", "fit_p_value", "anderson_darling"):
+        assert logged[f"threshold/anomaly_score/{name}"] == stored.parameters[name]
+
+
+def test_label_methods_get_the_labels_of_the_calibration_rows(shop: tuple[Home, Config]) -> None:
+    home, config = shop
+    chosen = with_settings(config, "threshold", method="best_f1", f_beta=2.0)
+    with pytest.raises(ThresholdError, match="all 180 calibration rows are normal rows"):
+        calibrate(home, chosen)
+    assert registry.versions(home, config.name) == []
+
+    calibrate(home, config)
+    deliver(home, config, "odd", rows=300, seed=7, odd=0.2)
+    rows = RowRange(first=901, last=1500)
+    result = calibrate(
+        home, chosen.model_copy(update={"calibration_rows": rows}), recalibrate_champion=True
+    )
+    threshold = registry.load_scorer(home, config.name, 2).thresholds["anomaly_score"]
+    found = threshold.parameters
+    assert threshold.method == "best_f1" and threshold.n + found["anomalies"] == 600
+    assert 30 < found["anomalies"] < 90
+    assert found["recall"] > 0.9 and found["f_beta"] == 2.0
+    # the labels decide: on the sorted table, out of step with its rows, it could not be so good
+    assert found["f_score"] > 0.8
+    logged = tracking.connect(home).get_run(result.run_id).data.metrics
+    assert logged["threshold/anomaly_score/f_score"] == pytest.approx(found["f_score"])
+    # the p-values' table still holds every calibration row
+    assert len(registry.load_scorer(home, config.name, 2).calibration["anomaly_score"]) == 600
 
 
 def test_rows_of_the_training_do_not_calibrate(shop: tuple[Home, Config]) -> None:

@@ -37,6 +37,14 @@ def test_defaults_and_derived_values(tmp_path: Path) -> None:
     assert config.path == tmp_path / "shop.yaml"
 
 
+def test_threshold_methods_and_their_parameters(tmp_path: Path) -> None:
+    assert load(tmp_path, START + "threshold: {conditional_delta: 0.1}").threshold.method
+    assert load(tmp_path, START + "threshold: {method: pot, peaks: 50}").threshold.peaks == 50
+    labelled = START.replace("}}", "}, y: {role: label, normal: no}}")
+    config = load(tmp_path, labelled + "threshold: {method: best_f1, f_beta: 2}")
+    assert (config.threshold.method, config.threshold.f_beta) == ("best_f1", 2)
+
+
 def test_roles_sort_the_columns(tmp_path: Path) -> None:
     config = load(
         tmp_path,
@@ -70,6 +78,13 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
         (START + "calibration_rows: {first: 3, last: 2}", "lies after last"),
         (START + "threshold: {alpha: 2}", "`threshold.alpha`: input should be less than 1, got 2"),
         (START + "threshold: {method: confromal}", "known: conformal, quantile"),
+        (START + "threshold: {method: conformal_fdr}", "FDR control decides over a closed night"),
+        (
+            START + "threshold: {method: mad, conditional_delta: 0.1}",
+            "`threshold`: 'conditional_delta' belongs to method conformal; mad does not take it",
+        ),
+        (START + "threshold: {f_beta: 2}", "'f_beta' belongs to method best_f1; conformal does"),
+        (START + "threshold: {method: best_f1}", "chooses by labels, and no column has role label"),
         (START + "threshold: {score: elb}", "known: elbo, reconstruction_error"),
         (START + "model: {variant: vea}", "`model.variant`: 'vea' is not known"),
         (START + "split: {train: 0.9, calibration: 0.3}", "must be at most 1"),
