@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: venv demo test test-slow test-all lint bench-quality clean
+.PHONY: venv demo test test-slow test-all lint bench-quality bench-page clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -45,10 +45,20 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Resumable: finished runs are lines in benchmarks/results/ and are not run again.
 bench-quality: $(STAMP)
-	@test -e benchmarks/quality.py || { echo "make: benchmarks/quality.py is not there" >&2; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.quality --fixed-split
+	$(BIN)/python -m benchmarks.fit_time
+	$(BIN)/python -m benchmarks.mixed
+	$(BIN)/python -m benchmarks.contamination
+	$(BIN)/python -m benchmarks.missing
+	$(BIN)/python -m benchmarks.explanations
+
+# The page alone, from the runs that are there.
+bench-page: $(STAMP)
+	$(BIN)/python -m benchmarks.page
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

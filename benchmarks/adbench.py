@@ -7,8 +7,9 @@ standardised with the training rows' mean and deviation.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,16 +17,27 @@ MOST_ROWS = 20_000
 
 
 class Split(NamedTuple):
-    """(N, D) float32 training rows, (M, D) test rows, (M,) labels: 1 = anomaly."""
+    """Training rows, test rows, (M,) labels of these: 1 = anomaly. Float32 arrays or frames."""
 
-    train: np.ndarray
-    test: np.ndarray
+    train: Any
+    test: Any
     labels: np.ndarray
 
 
 def names(folder: Path) -> list[str]:
     """Data sets in the folder, by their number."""
     return sorted((f.stem for f in folder.glob("*.npz")), key=lambda s: int(s.split("_")[0]))
+
+
+def chosen(parser: ArgumentParser, folder: Path, only: list[str] | None) -> list[str]:
+    """The sets to run; stops with a message where there are none."""
+    known = names(folder)
+    if not known:
+        parser.error(f"no .npz files in {folder}: give the ADBench folder with --data")
+    unknown = sorted(set(only or []) - set(known))
+    if unknown:
+        parser.error(f"not in {folder}: {', '.join(unknown)}")
+    return [name for name in known if not only or name in only]
 
 
 def split(folder: Path, name: str, seed: int, protocol: str = "oneclass") -> Split:

@@ -1,157 +1,171 @@
 """Detection quality of the default VAEDetector and its peers on the same splits.
 
-    python -m benchmarks.quality                      # all sets, seed 0, the methods below
-    python -m benchmarks.quality --seeds 0 1 2 --methods VAEDetector PyOD_VAE
+    python -m benchmarks.quality                      # both protocols, five seeds, all methods
+    python -m benchmarks.quality --fixed-split        # five model seeds on the split of seed 0
+    python -m benchmarks.quality --methods VAEDetector --fresh
 
 Every finished run is a line of benchmarks/results/quality.csv; a repeated call runs only what is
-missing (--fresh starts over) and rewrites the table in docs/benchmarks.md.
+missing and rewrites docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import io
-import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-import torch
-from sklearn.ensemble import IsolationForest
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.neighbors import NearestNeighbors
 
-from benchmarks import adbench
+from benchmarks import adbench, markdown, runs, statistics, summary
+from benchmarks.markdown import Floor, Section, signed
+from benchmarks.methods import METHODS, OURS
 
-ROOT = Path(__file__).parent
-RESULTS = ROOT / "results" / "quality.csv"
-TABLE = ROOT.parent / "docs" / "benchmarks.md"
-COLUMNS = ["protocol", "dataset", "method", "seed", "auroc", "average_precision", "seconds"]
-
-Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+FILE = "quality.csv"
+PEER = "PyOD_VAE"
+FIXED = "oneclass-fixed-split"
 
 
-def vae_detector(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    from pipeline import VAEDetector
+class Protocol(NamedTuple):
+    """Which rows train, and the seed of the split where it is not the run's own."""
 
-    return -VAEDetector(random_state=seed).fit(train).score_samples(test)
-
-
-def pyod_vae(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    from pyod.models.vae import VAE
-
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    # its progress bar and its own warnings are not ours to show
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return VAE(verbose=0, random_state=seed).fit(train).decision_function(test)
+    rows: str
+    split_seed: int | None = None
 
 
-def knn(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    return NearestNeighbors(n_neighbors=5).fit(train).kneighbors(test)[0][:, -1]
-
-
-def isolation_forest(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    return -IsolationForest(random_state=seed).fit(train).score_samples(test)
-
-
-METHODS: dict[str, Method] = {
-    "VAEDetector": vae_detector,
-    "PyOD_VAE": pyod_vae,
-    "kNN": knn,
-    "IForest": isolation_forest,
+PROTOCOLS = {
+    "oneclass": Protocol("oneclass"),
+    "contaminated": Protocol("contaminated"),
+    FIXED: Protocol("oneclass", split_seed=0),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/adbench"))
-    parser.add_argument("--protocol", choices=("oneclass", "contaminated"), default="oneclass")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--fresh", action="store_true", help="forget earlier runs")
+    parser = runs.parser(__doc__, runs.DATA / "adbench")
+    parser.add_argument("--protocol", nargs="+", choices=("oneclass", "contaminated"))
+    parser.add_argument(
+        "--fixed-split", action="store_true", help="vary the model's seed only, ours and PyOD's VAE"
+    )
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS))
     args = parser.parse_args()
-    sets = adbench.names(args.data)
-    if not sets:
-        parser.error(f"no .npz files in {args.data}: give the ADBench folder with --data")
-    if args.fresh:
-        args.results.unlink(missing_ok=True)
-    # the peers' batches are too small for two threads to help, and on a busy machine they hinder
-    torch.set_num_threads(1)
-    for dataset in sets:
-        for seed in args.seeds:
-            for method in args.methods:
-                run(args.results, args.data, args.protocol, dataset, method, seed)
-    done = pd.read_csv(args.results)
-    done = done[done.protocol == args.protocol]
-    print(summary(done))
-    if args.results == RESULTS:
-        TABLE.write_text(page(done), encoding="utf-8")
-
-
-def run(results: Path, data: Path, protocol: str, dataset: str, method: str, seed: int) -> None:
-    """One line of results, unless it is there."""
-    key = (protocol, dataset, method, seed)
-    if results.exists():
-        known = pd.read_csv(results)
-        if key in set(known[COLUMNS[:4]].itertuples(index=False, name=None)):
-            return
-    part = adbench.split(data, dataset, seed, protocol)
-    started = time.perf_counter()
-    scores = METHODS[method](part.train, part.test, seed)
-    seconds = time.perf_counter() - started
-    auroc = roc_auc_score(part.labels, scores)
-    precision = average_precision_score(part.labels, scores)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    line = pd.DataFrame([[*key, auroc, precision, seconds]], columns=COLUMNS)
-    line.round(5).to_csv(results, mode="a", header=not results.exists(), index=False)
-    print(f"{dataset:20} {method:14} seed {seed}  AUROC {auroc:.3f}  {seconds:6.1f} s", flush=True)
-
-
-def summary(done: pd.DataFrame) -> str:
-    """Means over sets, and where the detector stands to PyOD's VAE."""
-    table = done.groupby(["method", "dataset"])[["auroc", "average_precision"]].mean()
-    means = table.groupby("method").mean().sort_values("auroc", ascending=False)
-    text = means.round(4).to_string()
-    per_set = table.auroc.unstack("method")
-    if {"VAEDetector", "PyOD_VAE"} <= set(per_set):
-        behind = per_set.VAEDetector < per_set.PyOD_VAE - 0.03
-        text += f"\nsets more than 0.03 AUROC below PyOD's VAE: {int(behind.sum())}"
-        text += f" of {len(per_set)} ({', '.join(per_set.index[behind]) or 'none'})"
-    return text
-
-
-def page(done: pd.DataFrame) -> str:
-    """The table as Markdown."""
-    table = done.groupby(["dataset", "method"]).auroc.mean().unstack("method")
-    table = table[[m for m in METHODS if m in table]]
-    table = table.loc[sorted(table.index, key=lambda s: int(s.split("_")[0]))]
-    precision = done.groupby(["dataset", "method"]).average_precision.mean().unstack("method")
-    lines = [
-        "# Detection quality",
-        "",
-        "Made by `python -m benchmarks.quality`: ADBench's one-class protocol (half of the normal",
-        "rows train, all other rows test), default settings, seeds "
-        + ", ".join(str(s) for s in sorted(done.seed.unique()))
-        + "; AUROC per set.",
-        "The detector takes its validation and calibration rows out of the training half.",
-        "",
-        "| set | " + " | ".join(table.columns) + " |",
-        "|---|" + "---|" * len(table.columns),
+    sets = adbench.chosen(parser, args.data, args.sets)
+    protocols = [FIXED] if args.fixed_split else args.protocol or ["oneclass", "contaminated"]
+    methods = args.methods or ([OURS, PEER] if args.fixed_split else list(METHODS))
+    wanted = [
+        {"protocol": protocol, "dataset": dataset, "method": method, "seed": seed}
+        for protocol in protocols
+        for dataset in sets
+        for seed in args.seeds
+        for method in methods
     ]
-    for name, row in table.iterrows():
-        best = row.max()
-        cells = [f"**{v:.3f}**" if v == best else f"{v:.3f}" for v in row]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines.append("| **mean AUROC** | " + " | ".join(f"{v:.3f}" for v in table.mean()) + " |")
-    means = precision[table.columns].mean()
-    lines.append("| **mean average precision** | " + " | ".join(f"{v:.3f}" for v in means) + " |")
-    return "\n".join(lines) + "\n"
+    results = args.results / FILE
+    with runs.single_threaded():
+        for key in runs.pending(results, wanted, args.fresh):
+            rows, split_seed = PROTOCOLS[key["protocol"]]
+            seed = key["seed"]
+            split = adbench.split(
+                args.data, key["dataset"], seed if split_seed is None else split_seed, rows
+            )
+            measured = runs.measure(split, METHODS[key["method"]], seed)
+            runs.append(results, [{**key, **measured}])
+            runs.say(key, measured)
+    runs.finish(args.results)
+
+
+def section(results: Path, images: Path) -> Section:
+    """Both protocols, and the spread over model seeds."""
+    done = runs.read(results / FILE)
+    if done.empty:
+        return Section([], [])
+    lines = [
+        "## ADBench sets",
+        "",
+        *markdown.paragraph(
+            "Made by `python -m benchmarks.quality`. AUROC and average precision (AP) are means",
+            "over seeds; a seed decides the split and the methods' own randomness. The detector",
+            "takes its validation and calibration rows out of the training half.",
+        ),
+    ]
+    floors: list[Floor] = []
+    for protocol, title, text in (
+        ("oneclass", "One-class", "Half of the normal rows train, all other rows test."),
+        ("contaminated", "Contaminated", "All rows train, anomalies among them, and all test."),
+    ):
+        part = done[done.protocol == protocol]
+        if len(part):
+            lines += [f"### {title}", "", text, ""]
+            lines += summary.comparison(part, OURS, images / f"critical-difference-{protocol}.png")
+            floors += (oneclass_floors if protocol == "oneclass" else contaminated_floors)(part)
+    part = done[done.protocol == FIXED]
+    if len(part):
+        more, floor = spread(part)
+        lines, floors = lines + more, floors + floor
+    return Section(lines, floors)
+
+
+def oneclass_floors(done: pd.DataFrame) -> list[Floor]:
+    kept, _ = statistics.complete(done)
+    if OURS not in set(kept.method):
+        return []
+    auroc = statistics.per_set(kept, "auroc")
+    floors = []
+    for metric, ahead in (("auroc", 0.015), ("average_precision", 0.03)):
+        means = statistics.per_set(kept, metric).mean()
+        best = means.drop(OURS).idxmax()
+        lead, over_knn = means[OURS] - means[best], means[OURS] - means.get("kNN", float("nan"))
+        met, goal = over_knn >= ahead, f"≥ {ahead} above kNN"
+        measured = f"{means[OURS]:.3f}; {signed(lead)} to {best}, {signed(over_knn)} to kNN"
+        if metric == "auroc":
+            ranks = statistics.mean_ranks(auroc)
+            met, goal = met and ranks.idxmin() == OURS, f"{goal}; best mean rank"
+            place = int((ranks < ranks[OURS]).sum()) + 1
+            measured += f"; mean rank {ranks[OURS]:.2f}, place {place} of {len(ranks)}"
+        what = f"one-class, mean {summary.NAMES[metric]}"
+        floors.append(Floor(what, "≥ every peer", goal, measured, lead >= 0, lead >= 0 and met))
+    return floors
+
+
+def contaminated_floors(done: pd.DataFrame) -> list[Floor]:
+    kept, _ = statistics.complete(done)
+    if not {OURS, PEER, "IForest"} <= set(kept.method):
+        return []
+    means = statistics.per_set(kept, "auroc").mean()
+    lead, over_forest = means[OURS] - means[PEER], means[OURS] - means["IForest"]
+    measured = f"{means[OURS]:.3f}; {signed(lead)} to {PEER}, {signed(over_forest)} to IForest"
+    holds = lead >= 0.03
+    return [
+        Floor(
+            "contaminated, mean AUROC",
+            f"≥ {PEER} + 0.03",
+            "above IForest",
+            measured,
+            holds,
+            holds and over_forest > 0,
+        )
+    ]
+
+
+def spread(done: pd.DataFrame) -> tuple[list[str], list[Floor]]:
+    """Standard deviation of AUROC over model seeds on one split."""
+    kept, _ = statistics.complete(done)
+    table = statistics.seed_spread(kept).reindex(columns=[OURS, PEER])
+    if table.isna().to_numpy().any():
+        return [], []
+    ours, peer = table.median()
+    lines = [
+        "### Spread over model seeds",
+        "",
+        *markdown.paragraph(
+            "Made by `python -m benchmarks.quality --fixed-split`: standard deviation of AUROC",
+            f"over {kept.seed.nunique()} seeds of the model on the one-class split of seed 0.",
+        ),
+        *markdown.table(
+            ["set", *table.columns],
+            [[name, *(f"{v:.4f}" for v in row)] for name, row in table.iterrows()]
+            + [["**median**", f"{ours:.4f}", f"{peer:.4f}"]],
+        ),
+    ]
+    measured = f"{ours:.4f} against {peer:.4f}"
+    what = f"spread of AUROC over model seeds, median over {len(table)} sets"
+    return lines, [Floor(what, f"≤ {PEER}'s", "≤ half", measured, ours <= peer, ours <= peer / 2)]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ SMALL = [
 @pytest.mark.slow
 @pytest.mark.skipif(not SETS.is_dir(), reason=f"the ADBench sets are not in {SETS}")
 def test_small_sets_against_the_recorded_peer() -> None:
-    recorded = pd.read_csv(RECORDED).query("method == 'PyOD_VAE' and seed == 0")
+    recorded = pd.read_csv(RECORDED).query(
+        "protocol == 'oneclass' and method == 'PyOD_VAE' and seed == 0"
+    )
     peer = recorded.set_index("dataset").auroc
     ours = {}
     for name in SMALL:

@@ -1,0 +1,79 @@
+"""Fit time of the default VAEDetector beside PyOD's VAE.
+
+    python -m benchmarks.fit_time
+
+Both fit the same training rows in one process, pinned to one core, in turns: a busy moment of the
+machine then meets both. Lines go to benchmarks/results/fit_time.csv.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from benchmarks import adbench, markdown, runs
+from benchmarks.markdown import Floor, Section
+from benchmarks.methods import METHODS, OURS
+from benchmarks.quality import PEER
+
+FILE = "fit_time.csv"
+REPETITIONS = 3
+
+
+def main() -> None:
+    parser = runs.parser(__doc__, runs.DATA / "adbench", seeds=tuple(range(REPETITIONS)))
+    args = parser.parse_args()
+    sets = adbench.chosen(parser, args.data, args.sets)
+    wanted = [{"dataset": name, "repetition": turn} for name in sets for turn in args.seeds]
+    results = args.results / FILE
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with runs.single_threaded():
+        first = True
+        for key in runs.pending(results, wanted, args.fresh):
+            train = adbench.split(args.data, key["dataset"], seed=0).train
+            for method in (OURS, PEER) if first else ():
+                METHODS[method](train[:64], 0)  # imports and first calls are not fitting
+            first = False
+            seconds = {}
+            for method in (OURS, PEER):
+                started = time.perf_counter()
+                METHODS[method](train, key["repetition"])
+                seconds[method] = time.perf_counter() - started
+            lines = [{**key, "method": m, "fit_seconds": s} for m, s in seconds.items()]
+            runs.append(results, lines)
+            runs.say(key, seconds)
+    runs.finish(args.results)
+
+
+def section(results: Path, images: Path) -> Section:
+    """Medians over repetitions, and their sum over sets."""
+    done = runs.read(results / FILE)
+    if done.empty:
+        return Section([], [])
+    table = done.groupby(["dataset", "method"], sort=False).fit_seconds.median().unstack("method")
+    table = table.loc[:, [OURS, PEER]]
+    total = table.sum()
+    ratio = total[OURS] / total[PEER]
+    rows = [[name, *(f"{v:.2f}" for v in row)] for name, row in table.iterrows()]
+    rows.append(["**all**", *(f"**{v:.1f}**" for v in total)])
+    lines = [
+        "## Fit time",
+        "",
+        *markdown.paragraph(
+            "Made by `python -m benchmarks.fit_time`: seconds to fit the one-class training rows",
+            f"of split seed 0 on one core, medians of {done.repetition.nunique()} repetitions in",
+            "turns.",
+        ),
+        *markdown.table(["set", *table.columns], rows),
+    ]
+    measured = f"{total[OURS]:.0f} s against {total[PEER]:.0f} s, ratio {ratio:.2f}"
+    what = f"fit time, sum over {len(table)} sets"
+    return Section(
+        lines, [Floor(what, f"≤ {PEER}'s", "≤ 1/3", measured, ratio <= 1, ratio <= 1 / 3)]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The methods that the quality benchmark compares, all at their default settings.
+
+A method is fitted on training rows and a seed, and gives back the function that scores rows:
+higher is more anomalous.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+
+Scores = Callable[[Any], np.ndarray]
+Method = Callable[[Any, int], Scores]
+
+
+def vae_detector(train: Any, seed: int) -> Scores:
+    from pipeline import VAEDetector
+
+    detector = VAEDetector(random_state=seed).fit(train)
+    return lambda rows: -detector.score_samples(rows)
+
+
+def knn(train: np.ndarray, seed: int) -> Scores:
+    neighbours = NearestNeighbors(n_neighbors=min(5, len(train))).fit(train)
+    return lambda rows: neighbours.kneighbors(rows)[0][:, -1]
+
+
+def lof(train: np.ndarray, seed: int) -> Scores:
+    model = LocalOutlierFactor(n_neighbors=min(20, len(train) - 1), novelty=True).fit(train)
+    return lambda rows: -model.score_samples(rows)
+
+
+def isolation_forest(train: np.ndarray, seed: int) -> Scores:
+    forest = IsolationForest(random_state=seed).fit(train)
+    return lambda rows: -forest.score_samples(rows)
+
+
+def pca(train: np.ndarray, seed: int) -> Scores:
+    """Squared error of the reconstruction from the components that hold 90 % of the variance."""
+    model = PCA(n_components=0.9, svd_solver="full").fit(train)
+    return lambda rows: np.square(rows - model.inverse_transform(model.transform(rows))).sum(1)
+
+
+def pyod(module: str, name: str, **settings: Any) -> Method:
+    """One of PyOD's detectors; `settings` may ask for the seed with `random_state=True`."""
+
+    def fit(train: np.ndarray, seed: int) -> Scores:
+        import importlib
+
+        chosen = settings | ({"random_state": seed} if settings.get("random_state") else {})
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        with quiet():
+            detector = getattr(importlib.import_module(f"pyod.models.{module}"), name)(**chosen)
+            detector.fit(train)
+
+        def scores(rows: np.ndarray) -> np.ndarray:
+            with quiet():
+                return detector.decision_function(rows)
+
+        return scores
+
+    return fit
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """PyOD's progress bars and its own warnings are not ours to show."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+OURS = "VAEDetector"
+METHODS: dict[str, Method] = {
+    OURS: vae_detector,
+    "kNN": knn,
+    "LOF": lof,
+    "IForest": isolation_forest,
+    "ECOD": pyod("ecod", "ECOD"),
+    "PCA": pca,
+    "INNE": pyod("inne", "INNE", random_state=True),
+    "OCSVM": pyod("ocsvm", "OCSVM"),
+    "LUNAR": pyod("lunar", "LUNAR"),
+    "PyOD_VAE": pyod("vae", "VAE", verbose=0, random_state=True),
+    "PyOD_AE": pyod("auto_encoder", "AutoEncoder", verbose=0, random_state=True),
+}

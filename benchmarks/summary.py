@@ -1,0 +1,111 @@
+"""The part of the page that compares methods over data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import markdown, pictures, statistics
+from benchmarks.markdown import listed, signed
+from benchmarks.methods import METHODS
+
+NAMES = {"auroc": "AUROC", "average_precision": "average precision"}
+
+
+def comparison(done: pd.DataFrame, ours: str, picture: Path | None = None) -> list[str]:
+    """Tables per set, means and ranks, paired intervals, and where peers win.
+
+    Args:
+        done: runs of one protocol.
+        ours: the method that the others are compared with.
+        picture: where to draw the critical-difference picture, in the page's `images` folder.
+    """
+    kept, left_out = statistics.complete(done)
+    if kept.empty:
+        return [f"No method has all sets yet: {listed(left_out)} still run.", ""]
+    methods = [m for m in METHODS if m in set(kept.method)]
+    auroc = statistics.per_set(kept, "auroc")[methods]
+    precision = statistics.per_set(kept, "average_precision")[methods]
+    lines = [f"Seeds {listed(sorted(kept.seed.unique()))}; {len(auroc)} sets; AUROC per set.", ""]
+    if left_out:
+        lines += [f"Not all sets are there yet for: {listed(left_out)}.", ""]
+    rows = [[name, *markdown.best_bold(row)] for name, row in auroc.iterrows()]
+    rows.append(["**mean AUROC**", *markdown.best_bold(auroc.mean())])
+    rows.append(["**mean AP**", *markdown.best_bold(precision.mean())])
+    rows += [
+        [f"mean rank, {name}", *(f"{statistics.mean_ranks(t)[m]:.2f}" for m in methods)]
+        for name, t in (("AUROC", auroc), ("AP", precision))
+    ]
+    lines += markdown.table(["set", *methods], rows)
+    if ours in methods and len(methods) > 1:
+        lines += against_peers(kept, auroc, precision, ours)
+        lines += where_peers_win(kept, auroc, ours)
+    if picture and len(methods) > 2:
+        lines += ranked(auroc, ours, picture)
+    return lines
+
+
+def against_peers(
+    kept: pd.DataFrame, auroc: pd.DataFrame, precision: pd.DataFrame, ours: str
+) -> list[str]:
+    """Paired differences with intervals, and on how many sets which is ahead."""
+    rows = []
+    for peer in auroc.columns.drop(ours):
+        cells = []
+        for table in (auroc, precision):
+            mean, low, high = statistics.bootstrap(table[ours] - table[peer])
+            cells.append(f"{signed(mean)} [{signed(low)}, {signed(high)}]")
+        standing = statistics.standings(kept, ours, peer).values()
+        ahead, behind = (sum(s * e.lead > 0 for e in standing) for s in (1, -1))
+        clear = [sum(s * e.lead > 0 and e.clear for e in standing) for s in (1, -1)]
+        rows.append([peer, *cells, f"{ahead} ({clear[0]})", f"{behind} ({clear[1]})"])
+    return [
+        *markdown.paragraph(
+            f"{ours} minus each peer: mean over sets with the 95 % interval of a paired bootstrap",
+            f"over sets ({statistics.RESAMPLES:,} resamples); then on how many sets it is ahead or",
+            "behind in AUROC, in brackets on how many clearly: by more than two standard errors of",
+            "the paired difference over seeds.",
+        ),
+        *markdown.table(["peer", "AUROC", "AP", "sets ahead", "sets behind"], rows),
+    ]
+
+
+def where_peers_win(kept: pd.DataFrame, auroc: pd.DataFrame, ours: str) -> list[str]:
+    """Sets on which a peer is clearly ahead, worst first."""
+    if kept.seed.nunique() < 2:
+        return markdown.paragraph("Which leads are clear takes more than one seed.")
+    found: dict[str, list[tuple[float, str]]] = {}
+    for peer in auroc.columns.drop(ours):
+        for name, (lead, clear) in statistics.standings(kept, ours, peer).items():
+            if clear and lead < 0:
+                found.setdefault(name, []).append((lead, peer))
+    rows = [
+        [name, ", ".join(f"{peer} {signed(-lead)}" for lead, peer in sorted(leads))]
+        for name, leads in sorted(found.items(), key=lambda item: min(item[1]))
+    ]
+    free = [name for name in auroc.index if name not in found]
+    if not rows:
+        return ["No peer is clearly ahead on any set.", ""]
+    return [
+        *markdown.paragraph("Where peers are clearly ahead, and by how much AUROC, largest first:"),
+        *markdown.table(["set", "peers ahead"], rows),
+        *markdown.paragraph(f"No peer is clearly ahead on {len(free)} sets: {listed(free)}."),
+    ]
+
+
+def ranked(auroc: pd.DataFrame, ours: str, picture: Path) -> list[str]:
+    """The Friedman test and the critical-difference picture."""
+    ranks = statistics.mean_ranks(auroc)
+    difference = statistics.critical_difference(len(ranks), len(auroc))
+    title = f"mean rank of AUROC over {len(auroc)} sets"
+    pictures.critical_difference_picture(picture, ranks, difference, ours, title)
+    return [
+        *markdown.paragraph(
+            f"Mean ranks of AUROC: the Friedman test gives p = {statistics.friedman(auroc):.1e}",
+            "for all methods ranking alike; the critical difference of the Nemenyi test is",
+            f"{difference:.2f} at the 5 % level.",
+        ),
+        f"![Mean ranks and critical difference](images/{picture.name})",
+        "",
+    ]
