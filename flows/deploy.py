@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def deploy(configs: list[Path], *, pool: str | None = None, active: bool = True) -> list[str]:
-    """Make the tables, the work pool and the five deployments of each config.
+    """Make the tables, the work pool and the six deployments of each config.
 
     Args:
         configs: one YAML per data set; the first is deployed without a suffix

@@ -1,4 +1,4 @@
-"""The five deployments of a data set: what they are called, what they carry, when they run."""
+"""The six deployments of a data set: what they are called, what they carry, when they run."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ KINDS = (
     Kind("retrain", "weekly", schedule="retrain"),
     Kind("train", "manual"),
     Kind("calibrate", "manual", parameters={"recalibrate_champion": True}),
+    Kind("tune", "manual"),
 )
 
 

@@ -7,6 +7,7 @@ Where what is:
 - tables: tables, lake, frames, sampling, split
 - model: preprocess, fitting, thresholds, guarantee, detector
 - train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
+- tune: tuning
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
 - a night: nights, scoring, tally, fdr, explain, finishing, recording
 - shown to people: report, brief, sketches, templates, figures, canvas, progress

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Score = Callable[[Mapping[str, NDArray]], Floats]
 
-__all__ = ["BASELINES", "compare"]
+__all__ = [
+    "BASELINES",
+    "NORMAL_ROWS",
+    "compare",
+    "detection",
+    "primary",
+    "synthetic_anomalies",
+]
 
 NORMAL_ROWS = 4000
 SYNTHETIC_ROWS = 500
@@ -48,22 +55,40 @@ def compare(
         classes.
     """
     version = scorers["version"]
-    scores: dict[str, Score] = {name: _primary(one) for name, one in scorers.items()}
+    scores: dict[str, Score] = {name: primary(one) for name, one in scorers.items()}
     reference = training.sample(REFERENCE_ROWS, seed).columns
     encoded = _encoded(version, reference)
     for name, fit in BASELINES.items():
         scores[name] = _on_encoded(version, fit(encoded))
     normal, anomalies = _material(held_out, seed)
-    result: dict[str, dict[str, float]] = {}
-    for name, score in scores.items():
-        usual = score(normal)
-        result[name] = {}
-        for kind, rows in anomalies.items():
-            strange = score(rows)
-            labels = np.arange(len(usual) + len(strange)) >= len(usual)
-            values = np.nan_to_num(np.concatenate([usual, strange]), posinf=1e300)
-            result[name][kind] = auroc(labels, values)
+    return {name: detection(score, normal, anomalies) for name, score in scores.items()}
+
+
+def detection(
+    score: Score, normal: Mapping[str, NDArray], anomalies: Mapping[str, Mapping[str, NDArray]]
+) -> dict[str, float]:
+    """AUROC of one score on every kind of anomaly.
+
+    Args:
+        score: of rows, (N,), higher is more anomalous.
+        normal: rows that none of the training has seen.
+        anomalies: rows by kind.
+    """
+    usual = score(normal)
+    result = {}
+    for kind, rows in anomalies.items():
+        strange = score(rows)
+        labels = np.arange(len(usual) + len(strange)) >= len(usual)
+        values = np.nan_to_num(np.concatenate([usual, strange]), posinf=1e300)
+        result[kind] = auroc(labels, values)
     return result
+
+
+def synthetic_anomalies(
+    normal: Mapping[str, NDArray], seed: int = 0
+) -> dict[str, dict[str, NDArray]]:
+    """Rows of each of the four kinds, made from normal ones."""
+    return {kind: synthesise(kind, normal, SYNTHETIC_ROWS, seed) for kind in KINDS}
 
 
 def fit_pca(reference: Floats) -> Callable[[Floats], Floats]:
@@ -96,7 +121,8 @@ BASELINES: dict[str, Callable[[Floats], Callable[[Floats], Floats]]] = {
 }
 
 
-def _primary(scorer: Scorer) -> Score:
+def primary(scorer: Scorer) -> Score:
+    """The scorer's own anomaly score."""
     return lambda rows: scorer.raw_scores(rows).anomaly_score
 
 
@@ -117,5 +143,4 @@ def _material(held_out: Rows, seed: int) -> tuple[dict[str, NDArray], dict[str, 
     if labels is not None and min(labels.sum(), (~labels).sum()) >= FEWEST_LABELLED:
         labelled = held_out.take(labels).sample(NORMAL_ROWS, seed)
         return normal.columns, {"labelled": labelled.columns}
-    made = {kind: synthesise(kind, normal.columns, SYNTHETIC_ROWS, seed) for kind in KINDS}
-    return normal.columns, made
+    return normal.columns, synthetic_anomalies(normal.columns, seed)

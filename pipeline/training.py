@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.home import Home
     from vae_core import Scorer
 
-__all__ = ["TrainResult", "TrainingError", "train"]
+__all__ = ["TrainResult", "TrainingError", "fit_model", "log_data", "train"]
 
 QUALITY_ROWS = 5000
 
@@ -73,8 +73,8 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
         rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
         held_out = read_rows(lake, config, split.validation, seed=config.seed)
         data_hash = content_hash(rows.columns)
-        _log_data(run, lake, config, split, rows, held_out, data_hash)
-        fitted = _fit(config, rows, held_out, progress)
+        log_data(run, lake, config, split, rows, held_out, data_hash)
+        fitted = fit_model(config, rows, held_out, progress)
         scorer = fitted.scorer
         scorer.metadata |= {
             "name": config.name,
@@ -98,7 +98,20 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
     return TrainResult(run.run_id, split, metrics, fitted.dropped)
 
 
-def _fit(config: Config, rows: Rows, held_out: Rows, progress: Progress | None) -> FitResult:
+def fit_model(
+    config: Config, rows: Rows, held_out: Rows, progress: Progress | None = None
+) -> FitResult:
+    """Fit a scorer with the config's settings.
+
+    Args:
+        config: its columns, model, training, score, device and seed are used.
+        rows: that train.
+        held_out: that stop the training and give the means that scores refer to.
+        progress: told as steps are taken.
+
+    Raises:
+        TrainingError: the rows, the settings or the device do not allow it.
+    """
     from pipeline.fitting import fit_scorer
     from vae_core import ModelConfig, TrainConfig
 
@@ -131,7 +144,7 @@ def _fit(config: Config, rows: Rows, held_out: Rows, progress: Progress | None) 
         ) from error
 
 
-def _log_data(
+def log_data(
     run: tracking.Run,
     lake: Lake,
     config: Config,
@@ -140,6 +153,16 @@ def _log_data(
     held_out: Rows,
     data_hash: str,
 ) -> None:
+    """Record which rows a run trains on and stops by, and those that it leaves alone.
+
+    Args:
+        run: the MLflow run.
+        lake: that they are read from.
+        config: of the data set.
+        split: of its rows.
+        rows, held_out: training and validation rows as they were read.
+        data_hash: of the training rows' content.
+    """
     uri = lake.uri("ingested")
     for context, part, digest, used in (
         ("training", split.train, data_hash, rows),

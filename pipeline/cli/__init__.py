@@ -15,14 +15,14 @@ from pipeline.cli.champion import promote, rollback
 from pipeline.cli.init import init
 from pipeline.cli.report import report
 from pipeline.cli.servers import deploy, serve
-from pipeline.cli.stages import calibrate, ingest, run, score, train
+from pipeline.cli.stages import calibrate, ingest, run, score, train, tune
 
 __all__ = ["main"]
 
 # in the order of the help
 COMMANDS = (
     *(init, ingest, train, calibrate, score, run),
-    *(serve, deploy, promote, rollback, report),
+    *(tune, promote, rollback, report, serve, deploy),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.calibration import CalibrateResult
+    from pipeline.config import Config
     from pipeline.finishing import NightResult
     from pipeline.ingest import IngestResult
     from pipeline.training import TrainResult
+    from pipeline.tuning import TuneResult
 
 PROMISES = {
     "in force": "in force",
@@ -140,3 +142,28 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             "report": night.report_path,
         },
     )
+
+
+def tuned(console: Console, config: Config, result: TuneResult) -> None:
+    """Print what the best settings and the config's own reached, and how to use the best."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pipeline.tuning.snippet import in_words
+
+    own = result.own
+    table = Table("", "yours", "best", box=None, title_justify="left", title_style="bold")
+    table.title = escape(
+        f"Tuned {config.name}: {len(result.trials)} trials, {len(result.failed)} failed"
+    )
+    table.add_row("trial", "0", str(result.best.number))
+    table.add_row("settings", in_words(own.settings), in_words(result.best.settings))
+    for name, value in result.best.metrics.items():
+        table.add_row(name, text(own.metrics.get(name)), text(value))
+    console.print(table)
+    console.print(f"MLflow run {result.run_id}", markup=False, highlight=False, soft_wrap=True)
+    if result.snippet is None:
+        said = "No other settings are better by both measures together: nothing to change."
+    else:
+        said = f"\n{result.snippet}"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)

@@ -49,7 +49,8 @@ def deploy(
 
     Makes the tables and the work pool, stores absolute paths, and sets the schedules of the
     config. The first data set's deployments are `ingest/nightly`, `score/nightly`,
-    `retrain/weekly`, `train/manual` and `calibrate/manual`; each further one's are `…-NAME`.
+    `retrain/weekly`, `train/manual`, `calibrate/manual` and `tune/manual`; each further one's are
+    `…-NAME`.
 
     Examples:
 

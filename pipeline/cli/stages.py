@@ -107,6 +107,44 @@ def run(config: ConfigPath = DEFAULT_CONFIG) -> None:
     ingested.raise_if_refused()
 
 
+def tune(
+    config: ConfigPath = DEFAULT_CONFIG,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials in all, your own settings being the first.")
+    ] = 30,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds after which no further trial begins.", show_default="none"
+        ),
+    ] = None,
+) -> None:
+    """Search latent size, width and beta, without labels, and say what was found.
+
+    Each trial trains on training rows and is judged on others of them: by the ELBO, and by how
+    well it tells four kinds of synthetic anomalies from normal rows. Trials are MLflow runs below
+    one parent run. The config is never changed: the best settings are printed as YAML to be put
+    into it by hand. The same command again goes on where an interrupted one stopped.
+
+    The defaults are meant to need none of this; `docs/sensitivity.md` shows what it brings.
+
+    Examples:
+
+        vae-anomaly tune payments.yaml
+
+        vae-anomaly tune payments.yaml --trials 100 --timeout 3600
+    """
+    from pipeline.cli import output
+    from pipeline.progress import shown
+    from pipeline.tuning import tune as work
+
+    loaded, home = load(config)
+    console = terminal()
+    with shown(console, "tune") as progress:
+        result = work(home, loaded, trials=trials, timeout=timeout, progress=progress)
+    output.tuned(console, loaded, result)
+
+
 def _ingest(console: Console, config: Config, home: Home) -> Any:
     from pipeline.cli import output
     from pipeline.ingest import ingest as work

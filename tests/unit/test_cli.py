@@ -12,7 +12,7 @@ from pipeline import cli
 
 COMMANDS = (
     *("init", "ingest", "train", "calibrate", "score", "run"),
-    *("serve", "deploy", "promote", "rollback", "report"),
+    *("tune", "promote", "rollback", "report", "serve", "deploy"),
 )
 CONFIG = """\
 name: small

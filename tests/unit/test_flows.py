@@ -37,7 +37,9 @@ def test_training_is_never_retried_and_input_and_output_are() -> None:
     from flows.ingest import ingest_files
     from flows.score import score_night
     from flows.train import train_scorer
+    from flows.tune import tune_settings
 
+    assert tune_settings.retries == 0
     assert train_scorer.retries == 0
     assert calibrate_scorer.retries == 0
     for task in (ingest_files, score_night):
@@ -51,8 +53,9 @@ def test_flow_parameters_are_paths_and_ids_only() -> None:
     from flows.retrain import retrain
     from flows.score import score
     from flows.train import train
+    from flows.tune import tune
 
-    for flow in (ingest, train, calibrate, retrain, score):
+    for flow in (ingest, train, calibrate, retrain, score, tune):
         assert flow.name == flow.fn.__name__
         types = [p.get("type") for p in flow.parameters.properties.values()][:2]
         assert types == ["string", "string"]

@@ -49,6 +49,7 @@ PIPELINE = {
     "thresholds": ["THRESHOLDS", "fit_threshold"],
     "tracking": ["TrackingError", "connect"],
     "training": ["TrainResult", "TrainingError", "train"],
+    "tuning": ["TuneResult", "TuningError", "tune"],
 }
 
 

@@ -1,0 +1,34 @@
+"""The best settings in YAML and in words, for a person to put into the config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.explain import number
+from pipeline.tuning.space import Settings, sections
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.tuning.search import Trial
+
+__all__ = ["WORDS", "in_words", "snippet"]
+
+WORDS = {"latent_dim": "latent", "width": "width", "beta": "β"}
+
+
+def snippet(config: Config, best: Trial, trials: int, run_id: str) -> str:
+    """The keys that differ from the config, with where they come from and what to do with them."""
+    import yaml
+
+    text = yaml.safe_dump(sections(config, best.settings), sort_keys=False, default_flow_style=None)
+    return (
+        f"# Trial {best.number} of {trials} for {config.name}, MLflow run {run_id}.\n"
+        f"# Put these keys into {config.path},\n"
+        "# then `vae-anomaly train` and `vae-anomaly calibrate`: the gates decide over the rest.\n"
+        + text
+    )
+
+
+def in_words(settings: Settings) -> str:
+    """Such as "latent 8, width 128, β 0.31"."""
+    return ", ".join(f"{WORDS[name]} {number(value)}" for name, value in settings.items())
