@@ -104,7 +104,7 @@ def _row(share: float, per_set: pd.DataFrame) -> list[str]:
         cell if share == 0 else f"{cell} ({signed(c)})"
         for cell, c in zip(markdown.best_bold(means), change, strict=True)
     ]
-    return [f"{share:.0%}", str(len(at)), *cells]
+    return [markdown.percent(share), str(len(at)), *cells]
 
 
 if __name__ == "__main__":

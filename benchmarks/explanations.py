@@ -99,8 +99,8 @@ def section(results: Path, images: Path) -> Section:
     table = table[columns]
     means = table.mean()
     header = [f"{method}, {top.replace('_', ' ')}" for method, top in columns]
-    rows = [[name, *(f"{v:.1%}" for v in row)] for name, row in table.iterrows()]
-    rows.append(["**mean**", *(f"**{v:.1%}**" for v in means)])
+    rows = [[name, *(markdown.percent(v, 1) for v in row)] for name, row in table.iterrows()]
+    rows.append(["**mean**", *(f"**{markdown.percent(v, 1)}**" for v in means)])
     lines = [
         "## Explanations",
         "",
@@ -116,7 +116,7 @@ def section(results: Path, images: Path) -> Section:
     if OURS not in table:
         return Section(lines, [])
     first, third = means[OURS]["top_1"], means[OURS]["top_3"]
-    measured = f"{first:.1%} / {third:.1%}"
+    measured = f"{markdown.percent(first, 1)} / {markdown.percent(third, 1)}"
     holds, met = first >= 0.85 and third >= 0.97, first >= 0.95 and third >= 0.99
     what = "explanations, changed feature first / among three, mean over sets"
     return Section(lines, [Floor(what, "85 % / 97 %", "95 % / 99 %", measured, holds, met)])

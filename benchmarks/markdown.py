@@ -52,6 +52,10 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def percent(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
 def listed(names: Iterable[object]) -> str:
     return ", ".join(str(n) for n in names) or "none"
 

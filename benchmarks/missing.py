@@ -105,7 +105,7 @@ def section(results: Path, images: Path) -> Section:
     per_set = done.groupby(["share", "dataset", "method"]).auroc.mean().unstack("method")
     per_set = per_set[[m for m in COMPARED if m in per_set]].dropna()
     rows = [
-        [f"{share:.0%}", str(len(part)), *markdown.best_bold(part.mean())]
+        [markdown.percent(share), str(len(part)), *markdown.best_bold(part.mean())]
         for share, part in per_set.groupby("share")
     ]
     lines = [
@@ -133,7 +133,12 @@ def p_values(done: pd.DataFrame) -> tuple[list[str], list[Floor]]:
     by_share = means.groupby("share")[["p_anomalies", "p_normal"]].mean()
     by_share["holds"] = (means.p_anomalies <= means.p_normal).groupby("share").sum()
     rows = [
-        [f"{share:.0%}", f"{row.p_anomalies:.3f}", f"{row.p_normal:.3f}", f"{row.holds:.0f}"]
+        [
+            markdown.percent(share),
+            f"{row.p_anomalies:.3f}",
+            f"{row.p_normal:.3f}",
+            f"{row.holds:.0f}",
+        ]
         for share, row in by_share.iterrows()
     ]
     lines = [
@@ -145,7 +150,10 @@ def p_values(done: pd.DataFrame) -> tuple[list[str], list[Floor]]:
         *markdown.table(["share", "anomalies", "normal rows", "sets"], rows),
     ]
     if len(broken):
-        cases = [f"{n} at {s:.0%} (AUROC {row.auroc:.2f})" for (n, s), row in broken.iterrows()]
+        cases = [
+            f"{n} at {markdown.percent(s)} (AUROC {row.auroc:.2f})"
+            for (n, s), row in broken.iterrows()
+        ]
         lines += markdown.paragraph(f"They are larger on {', '.join(cases)}.")
     measured = f"{len(means) - len(broken)} of {len(means)} sets and shares"
     law = bool((by_share.p_anomalies <= by_share.p_normal).all())

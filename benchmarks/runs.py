@@ -53,10 +53,13 @@ def pending(results: Path, wanted: Iterable[Key], fresh: bool = False) -> Iterat
     wanted = list(wanted)
     if fresh:
         forget(results, wanted)
+    done = read(results)
+    columns = list(wanted[0]) if wanted else []
+    known = set() if done.empty else set(done[columns].itertuples(index=False, name=None))
     for key in wanted:
-        if not finished(results, key):
+        if tuple(key.values()) not in known:
             with _claim(results, key) as ours:
-                if ours and not finished(results, key):
+                if ours and not finished(results, key):  # by another process in the meantime
                     yield key
 
 
