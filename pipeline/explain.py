@@ -1,22 +1,27 @@
 """Why a row was flagged, in words: the columns that made its score, most telling first.
 
 A scorer's contributions are additive (they sum, with the latent part and a constant, to the
-row's anomaly score), so the largest ones *are* the reasons. Words are added from what the
-model expected in the same row: its reconstruction of a number, its probability of a category.
+row's anomaly score, a joined one too), so the largest ones *are* the reasons. Words are added
+from what the model expected in the same row: its reconstruction of a number, its probability of
+a category.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from vae_core import Encoding
+
+TOP = 3
 LATENT = "the combination of values as a whole is unusual, more than any single column"
 _SMALL_SHARE = 0.02
-_RATIO_FROM = 2.0
-_RATIO_TO = 10_000.0
+_FAR = 3.0
 _COMMON = 0.5
+_RARE_ONES = "(other)"  # what the encoding calls all categories too rare for a place of their own
 
 
 class _Explanation(Protocol):
@@ -31,12 +36,14 @@ class _Explanation(Protocol):
 class Explainer(Protocol):
     """The part of `vae_core.Scorer` that reasons are made from."""
 
+    @property
+    def encoding(self) -> Encoding: ...
     def explain(self, data: Mapping[str, np.ndarray]) -> _Explanation: ...
     def reconstruct(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
     def expected_probability(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
-def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = 3) -> list[list[str]]:
+def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -> list[list[str]]:
     """The strongest reasons for each row's score, in words.
 
     Only what pushes a score up is a reason, and what adds less than 2 % of all that does is
@@ -50,11 +57,12 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = 3) -> 
 
     Returns:
         N lists of at most `top` sentences' worth of text, strongest first; a list is empty
-        only where nothing raised the score.
+        only where nothing raised the score. Each begins with its column's name.
     """
     explained = scorer.explain(data)
     expected = scorer.reconstruct(data)
     probability = scorer.expected_probability(data)
+    distances = _distances(scorer.encoding, data, expected)
     names = [*explained.names, None]
     parts = np.column_stack([explained.contributions, explained.latent])
     parts = np.where(np.isfinite(parts), parts, -np.inf)
@@ -69,70 +77,72 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = 3) -> 
             if name is None:
                 if place == 0:
                     told.append(LATENT)
-                continue
-            known = probability.get(name)
-            told.append(
-                say(
-                    name,
-                    data[name][row],
-                    expected[name][row],
-                    None if known is None else float(known[row]),
-                )
-            )
+            elif name in probability:
+                likely = float(probability[name][row])
+                told.append(say_category(name, data[name][row], expected[name][row], likely))
+            else:
+                far = bool(distances[name][row] > _FAR)
+                told.append(say_number(name, data[name][row], expected[name][row], far))
         out.append(told)
     return out
 
 
-def say(name: str, value: Any, expected: Any, probability: float | None = None) -> str:
-    """One reason in words.
+def say_category(name: str, value: Any, expected: Any, probability: float) -> str:
+    """One reason in words, for a categorical or binary column.
+
+    Args:
+        name: of the column.
+        value: the row's raw value; None or NaN is missing.
+        expected: the likeliest value in its place.
+        probability: the model's probability of `value`.
+
+    Returns:
+        For instance "service 'ftp' is unlikely here (0.2 %): expected is 'http'".
+    """
+    wanted = "a rare value" if expected == _RARE_ONES else quoted(expected)
+    if _missing(value):
+        return f"{name} is missing: expected is {wanted}"
+    text = f"{name} {quoted(value)}"
+    if probability >= _COMMON:
+        return f"{text} is expected, but only with {percent(probability)}"
+    if str(expected) == str(value):
+        return f"{text} is the likeliest here, but only with {percent(probability)}"
+    return f"{text} is unlikely here ({percent(probability)}): expected is {wanted}"
+
+
+def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
+    """One reason in words, for a numeric column.
 
     Args:
         name: of the column.
         value: the row's raw value; None or NaN is missing.
         expected: what the model expects in its place, in the column's own units.
-        probability: the model's probability of `value`, for categories; None for numbers.
+        far: whether they lie far apart for this column.
 
     Returns:
-        For instance "src_bytes 40× what this model expects here".
+        For instance "src_bytes 9,120 is far above the expected 310".
     """
     if _missing(value):
-        if _missing(expected):
-            return f"{name} missing"
-        if probability is None and isinstance(expected, (int, float, np.number)):
-            return f"{name} missing, where this model expects about {number(expected, 2)}"
-        return f"{name} missing, which is unusual here"
-    if probability is not None:
-        return _say_category(name, value, expected, probability)
-    return _say_number(name, float(value), expected)
-
-
-def _say_category(name: str, value: Any, expected: Any, probability: float) -> str:
-    text = f"{name} = {quoted(value)}"
-    if probability >= _COMMON:
-        return f"{text}: this model gives it only {percent(probability)} here"
-    if _missing(expected) or str(expected) == str(value):
-        return f"{text}: this model gives it {percent(probability)} here"
-    return f"{text}: this model gives it {percent(probability)} here and expects {quoted(expected)}"
-
-
-def _say_number(name: str, value: float, expected: Any) -> str:
-    if _missing(expected):
-        return f"{name} = {number(value)}, where this model expects none"
-    middle = float(expected)
-    ratio = value / middle if middle >= 1.0 else 0.0
-    if _RATIO_FROM <= ratio <= _RATIO_TO:
-        times = f"{ratio:.1f}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
-        return f"{name} {times.removesuffix('.0')}× what this model expects here"
-    shown, wanted = number(value), number(middle)
+        return f"{name} is missing: expected is about {number(expected)}"
     digits = 3
+    shown, wanted = number(value), number(expected)
     while shown == wanted and digits < 12:
         digits += 1
-        shown, wanted = number(value, digits), number(middle, digits)
-    if digits == 3:
-        rough = number(middle, 2)
-        wanted = wanted if rough == shown else rough
-        return f"{name} = {shown}, where this model expects about {wanted}"
-    return f"{name} = {shown}, where this model expects almost exactly {wanted}"
+        shown, wanted = number(value, digits), number(expected, digits)
+    degree = "far " if far else "just " if digits > 3 else ""
+    side = "above" if value > expected else "below"
+    return f"{name} {shown} is {degree}{side} the expected {wanted}"
+
+
+def _distances(
+    encoding: Encoding, data: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """(N,) for each numeric column: from value to expectation, in its standard deviations.
+
+    Of heavy-tailed columns on their bent scale, so that far means the same everywhere.
+    """
+    here, there = encoding.encode(data)[0], encoding.encode(expected)[0]
+    return {c.name: np.abs(here[:, i] - there[:, i]) for i, c in enumerate(encoding.numeric)}
 
 
 def number(value: Any, digits: int = 3) -> str:

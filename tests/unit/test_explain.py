@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from pipeline.explain import LATENT, number, percent, quoted, reasons, say
+from pipeline.explain import LATENT, number, percent, quoted, reasons, say_category, say_number
+from pipeline.fitting import fit_scorer
+from pipeline.settings import ColumnSettings
+from vae_core import (
+    SCORE_KINDS,
+    CategoricalColumn,
+    Encoding,
+    ModelConfig,
+    NumericColumn,
+    Scorer,
+    TrainConfig,
+)
+
+ENCODING = Encoding(
+    [
+        NumericColumn("bytes", center=20.0, scale=50.0),
+        CategoricalColumn("service", ("http", "ftp_data")),
+        NumericColumn("duration", center=2.0, scale=1.0, nullable=True),
+    ]
+)
 
 
 @dataclass
@@ -23,6 +43,7 @@ class Rows:
 
     contributions: np.ndarray
     latent: np.ndarray
+    encoding: Encoding = ENCODING
 
     def explain(self, data: dict[str, np.ndarray]) -> Explained:
         return Explained(self.contributions, self.latent)
@@ -52,9 +73,9 @@ def test_strongest_first_and_only_what_raises_the_score() -> None:
     )
     first, second, third = reasons(rows, DATA)
     assert first == [
-        "bytes 40× what this model expects here",
-        "service = 'ftp_data': this model gives it 0.2 % here and expects 'http'",
-        "duration missing, where this model expects about 2.5",
+        "bytes 400 is far above the expected 10",
+        "service 'ftp_data' is unlikely here (0.2 %): expected is 'http'",
+        "duration is missing: expected is about 2.5",
     ]
     assert second == [LATENT]
     assert third == []
@@ -66,27 +87,40 @@ def test_at_most_top_reasons() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected", "probability", "text"),
+    ("value", "expected", "far", "text"),
     [
-        (400.0, 10.0, None, "c 40× what this model expects here"),
-        (24.0, 10.0, None, "c 2.4× what this model expects here"),
-        (20.0, 10.0, None, "c 2× what this model expects here"),
-        (12_345.0, 10.0, None, "c 1,200× what this model expects here"),
-        (5.4e6, 0.01, None, "c = 5,400,000, where this model expects about 0.01"),
-        (0.0, 230.0, None, "c = 0, where this model expects about 230"),
-        (-12.0, 3.0, None, "c = −12, where this model expects about 3"),
-        (1.0213, 1.0208, None, "c = 1.0213, where this model expects almost exactly 1.0208"),
-        (3.0, np.nan, None, "c = 3, where this model expects none"),
-        (np.nan, 3.0, None, "c missing, where this model expects about 3"),
-        (None, "a", 0.1, "c missing, which is unusual here"),
-        (None, None, 0.1, "c missing"),
-        ("x", "y", 1e-5, "c = 'x': this model gives it less than 0.1 % here and expects 'y'"),
-        ("x", "x", 0.4, "c = 'x': this model gives it 40 % here"),
-        ("x", "x", 0.97, "c = 'x': this model gives it only 97 % here"),
+        (9120.0, 310.0, True, "c 9,120 is far above the expected 310"),
+        (5.4e6, 0.01, True, "c 5,400,000 is far above the expected 0.01"),
+        (24.0, 10.0, False, "c 24 is above the expected 10"),
+        (0.0, 231.4, True, "c 0 is far below the expected 231"),
+        (-12.0, 3.21, False, "c −12 is below the expected 3.21"),
+        (1.0213, 1.0208, False, "c 1.0213 is just above the expected 1.0208"),
+        (1.02, 1.03, False, "c 1.02 is below the expected 1.03"),
+        (1.0213, 1.0213001, False, "c 1.0213 is just below the expected 1.0213001"),
+        (np.nan, 3.0, False, "c is missing: expected is about 3"),
+        (None, 12.34, False, "c is missing: expected is about 12.3"),
     ],
 )
-def test_say(value: object, expected: object, probability: float | None, text: str) -> None:
-    assert say("c", value, expected, probability) == text
+def test_numbers_with_expected_value_and_direction(
+    value: object, expected: float, far: bool, text: str
+) -> None:
+    assert say_number("c", value, expected, far) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "probability", "text"),
+    [
+        ("x", "y", 1e-5, "c 'x' is unlikely here (less than 0.1 %): expected is 'y'"),
+        ("x", "(other)", 0.02, "c 'x' is unlikely here (2 %): expected is a rare value"),
+        ("x", "x", 0.4, "c 'x' is the likeliest here, but only with 40 %"),
+        ("x", "x", 0.97, "c 'x' is expected, but only with 97 %"),
+        (None, "a", 0.1, "c is missing: expected is 'a'"),
+    ],
+)
+def test_categories_with_expected_value(
+    value: object, expected: str, probability: float, text: str
+) -> None:
+    assert say_category("c", value, expected, probability) == text
 
 
 def test_numbers_as_people_write_them() -> None:
@@ -95,3 +129,59 @@ def test_numbers_as_people_write_them() -> None:
     assert percent(0.0) == "0 %"
     assert percent(1.0) == "100 %"
     assert quoted("x" * 80).endswith("…'")
+
+
+COLUMNS = {
+    "size": ColumnSettings(role="numeric"),
+    "weight": ColumnSettings(role="numeric", nullable=True),
+    "country": ColumnSettings(role="categorical", nullable=True),
+    "express": ColumnSettings(role="binary"),
+}
+
+
+def parcels(count: int, seed: int) -> dict[str, np.ndarray]:
+    """Weight follows size, few parcels are express and hardly a cell is missing."""
+    rng = np.random.default_rng(seed)
+    size = rng.normal(50.0, 10.0, count)
+    weight = 2.0 * size + rng.normal(size=count)
+    weight[rng.random(count) < 0.01] = np.nan
+    country = rng.choice(["de", "fr"], count, p=[0.9, 0.1]).astype(object)
+    express = np.where(rng.random(count) < 0.03, "yes", "no").astype(object)
+    return {"size": size, "weight": weight, "country": country, "express": express}
+
+
+@pytest.fixture(scope="module", params=SCORE_KINDS)
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    return fit_scorer(
+        parcels(2000, 0),
+        parcels(300, 1),
+        COLUMNS,
+        model=ModelConfig(members=1, hidden=(32,), latent_dim=2),
+        training=TrainConfig(max_steps=250),
+        score=request.param,
+    ).scorer
+
+
+def test_every_kind_of_cell_and_score_is_told(scorer: Scorer) -> None:
+    """One cell of each row is changed; it comes first, with what was expected instead."""
+    rows = parcels(5, 2)
+    rows["size"][:] = 55.0
+    rows["weight"][:] = 110.0
+    rows["country"][:] = "de"
+    rows["express"][:] = "no"
+    rows["weight"][0] = 60.0
+    rows["country"][1] = "zz"
+    rows["express"][2] = "yes"
+    rows["weight"][3] = np.nan
+    below, unseen, express, missing, usual = reasons(scorer, rows)
+    told = re.fullmatch(r"weight 60 is (?:far )?below the expected ([\d.]+)", below[0])
+    told = told or re.fullmatch(r"size 55 is (?:far )?above the expected ([\d.]+)", below[0])
+    assert told, below
+    assert unseen[0].startswith("country 'zz' is unlikely here (")
+    assert unseen[0].endswith("): expected is 'de'")
+    assert express[0].startswith("express 'yes' is unlikely here (")
+    assert express[0].endswith("): expected is 'no'")
+    if scorer.score_kind == "elbo":
+        told = re.fullmatch(r"weight is missing: expected is about ([\d.]+)", missing[0])
+        assert told and abs(float(told[1]) - 110.0) < 15.0
+    assert len(usual) <= 3
