@@ -10,7 +10,7 @@ Where what is:
 - tune: tuning
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
 - a night: nights, scoring, tally, fdr, explain, finishing, recording
-- shown to people: report, brief, sketches, templates, figures, canvas, progress
+- shown to people: report, brief, sketches, templates, figures, heatmap, canvas, progress
 - command line: cli
 """
 

@@ -35,6 +35,7 @@ PIPELINE = {
     "errors": ["UserError"],
     "evaluate": ["METRICS", "evaluate"],
     "explain": ["reasons"],
+    "heatmap": ["draw_explanation", "explain_images"],
     "home": ["Home"],
     "ingest": ["FileResult", "IngestResult", "ingest"],
     "lake": ["Lake"],
