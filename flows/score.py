@@ -49,7 +49,7 @@ def score(config: str, home: str) -> int | None:
         logger.info("nothing new to score for %s", name)
         return None
     logger.log(
-        logging.WARNING if night.guarantee == "broken" else logging.INFO,
+        logging.WARNING if night.guarantee in ("broken", "suspended") else logging.INFO,
         "night %d: %d rows scored, %d flagged; promise: %s",
         night.night_id,
         night.rows_scored,
@@ -67,6 +67,7 @@ def score(config: str, home: str) -> int | None:
         "chance allows": f"{night.interval[0]:.4f} to {night.interval[1]:.4f}",
         "promise": night.guarantee,
         "promise broken beyond": night.limit,
+        "drift from row": night.drift_row_id,
         "cut-off": night.cut_off,
         "model version": night.model_version,
         "trouble": "; ".join(night.trouble) or "none",

@@ -4,13 +4,14 @@ Where what is:
 
 - config: config, settings, yamlfile, home, errors; guesses and inference write one from data
 - files in: sources, readers, values, schema, row_checks, spool, ledger, ingest, ingest_result
-- tables: tables, lake, frames, sampling, split
+- tables: tables, evolution, lake, frames, sampling, split
 - model: preprocess, fitting, thresholds, guarantee, detector
 - train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
 - tune: tuning
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
-- a night: nights, scoring, tally, fdr, explain, finishing, recording
-- shown to people: report, brief, sketches, templates, figures, heatmap, canvas, progress
+- a night: nights, scoring, tally, explain, finishing, recording
+- looks at a whole night: decision, fdr, covariate_shift, drift
+- shown to people: report, brief, verdict, sketches, templates, figures, heatmap, canvas, progress
 - command line: cli
 """
 

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from pipeline import nights, sketches, tally
 from pipeline.explain import number, percent
 from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
+from pipeline.verdict import limit, looks, threshold_in_words, verdict
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -36,7 +37,7 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "name": config.name,
         "night_id": night.night_id,
         "date": _when(closing["at"], config),
-        "verdict": _verdict(closing, alerts, threshold, config),
+        "verdict": verdict(closing, alerts, threshold, config),
         "facts": _facts(closing, alerts, config),
         "rate": _rate(closing, threshold, config),
         "labels": _labels(lake, night, threshold),
@@ -49,46 +50,6 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "origin": f"Rows {night.first:,} to {night.last:,} of {config.name}. This page can be "
         f"written again from the tables: vae-anomaly report --night {night.night_id}.",
     }
-
-
-def _verdict(
-    closing: dict[str, Any], alerts: int, threshold: Threshold, config: Config
-) -> dict[str, str]:
-    share, rate = percent(closing["alpha"]), percent(closing["alert_rate"])
-    count = f"{closing['flagged']:,} of {closing['scored']:,} rows were flagged, {rate}"
-    limit = percent(_limit(closing, config))
-    expected = config.alerts.expected_anomaly_share
-    who = (
-        "chance and the expected share of true anomalies explain"
-        if expected
-        else ("chance alone explains")
-    )
-    if closing["guarantee"] == "broken":
-        return {
-            "state": "broken",
-            "headline": f"The promise of at most {share} false alarms does not hold tonight",
-            "body": f"{count}, but {who} at most {limit}: rows no longer look like the "
-            "calibration rows, so a flag says less than it should. Look for a change in the "
-            "sources first; if the change is here to stay, calibrate or train anew.",
-        }
-    rows = "row" if alerts == 1 else "rows"
-    headline = (
-        f"{alerts:,} of {closing['scored']:,} {rows} deserve{'s' if alerts == 1 else ''} a look"
-        if alerts
-        else "No row deserves a look tonight"
-    )
-    if closing["guarantee"] == "none":
-        body = f"{count}. The method of this threshold ({threshold.method}) promises no rate."
-    else:
-        body = (
-            f"The promise of at most {share} false alarms holds: {count}, and {who} up to {limit}."
-        )
-    if config.alerts.fdr:
-        body += (
-            f" The alerts are chosen over the whole night so that of them, on average, at most "
-            f"{share} are false."
-        )
-    return {"state": "calm", "headline": headline, "body": body}
 
 
 def _facts(closing: dict[str, Any], alerts: int, config: Config) -> list[dict[str, Any]]:
@@ -114,12 +75,12 @@ def _rate(closing: dict[str, Any], threshold: Threshold, config: Config) -> dict
         note = f"The share of rows flagged, beside what {share} would give by chance."
     expected = config.alerts.expected_anomaly_share
     return {
-        "note": note,
+        "note": " ".join([note, *looks(closing, config)]),
         "figure": sketches.rate_strip(
             closing["alert_rate"],
             closing["interval_low"],
             closing["interval_high"],
-            _limit(closing, config),
+            limit(closing, config),
         ),
         "confidence": f"{100 * NIGHT_CONFIDENCE:g} %",
         "expected": percent(expected) if expected else "",
@@ -237,7 +198,7 @@ def _names(sources: set[str], most: int = 3) -> str:
 
 def _nights(past: list[Night], config: Config) -> dict[str, Any]:
     closings = [dict(n.closing or {}) for n in past]
-    limits = [_limit(c, config) for c in closings]
+    limits = [limit(c, config) for c in closings]
     rows = [
         {
             "night_id": n.night_id,
@@ -265,8 +226,7 @@ def _model(
     entries = {
         "model": f"{config.name}, version {night.model_version}",
         "calibrated on": _calibrated_on(scorer, threshold),
-        "threshold": f"{number(threshold.value, 6)} by {threshold.method}, for at most "
-        f"{percent(threshold.alpha)} false alarms",
+        "threshold": threshold_in_words(threshold),
         "its true rate": f"{percent(low)} to {percent(high)} (90 % interval)",
         "score": scorer.score_kind.replace("_", " "),
         "columns read": f"{len(scorer.encoding.names):,}",
@@ -279,10 +239,6 @@ def _calibrated_on(scorer: Scorer, threshold: Threshold) -> str:
     if isinstance(rows, dict) and {"first", "last"} <= set(rows):
         return f"rows {rows['first']:,} to {rows['last']:,} ({threshold.n:,} rows)"
     return f"{threshold.n:,} rows"
-
-
-def _limit(closing: dict[str, Any], config: Config) -> float:
-    return float(closing["interval_high"] + config.alerts.expected_anomaly_share)
 
 
 def _when(at: datetime, config: Config, short: bool = False) -> str:

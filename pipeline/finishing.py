@@ -38,10 +38,15 @@ class NightResult:
         alerts: rows in the alerts table; differs from `flagged` under FDR control.
         cut_off: the largest anomaly score not flagged; under FDR control the largest p-value
             selected (0 where none is).
-        guarantee: "in force", "broken", or "none" where the threshold promises nothing.
+        guarantee: "in force", "broken", "suspended" where the rows drifted away from the
+            calibration rows, or "none" where the threshold promises nothing.
         alert_rate: flagged / rows_scored.
         interval: false-alarm rates that chance allows a night of this size (99.9 %).
         limit: upper end of the interval plus the expected share of anomalies; "broken" is beyond.
+        drift_log10_capital: evidence against exchangeability, see `pipeline.drift`; None if not
+            tested.
+        drift_row_id: row at which that sufficed to suspend the promise; None where it did not.
+        effective_rows: what the weighted calibration rows are worth; None if not weighted.
         ingested, quarantined: rows of the files that the night covers.
         trouble: one line for each source with trouble.
         labels: flags against labels; None without a label column.
@@ -61,6 +66,9 @@ class NightResult:
     alert_rate: float
     interval: tuple[float, float]
     limit: float
+    drift_log10_capital: float | None
+    drift_row_id: int | None
+    effective_rows: float | None
     ingested: int
     quarantined: int
     trouble: tuple[str, ...]
@@ -141,6 +149,10 @@ def result_of(lake: Lake, night: Night, page: Path) -> NightResult:
         alert_rate=closing["alert_rate"],
         interval=(closing["interval_low"], high),
         limit=high + lake.config.alerts.expected_anomaly_share,
+        # a night that an earlier release closed lacks these
+        drift_log10_capital=closing.get("drift_log10_capital"),
+        drift_row_id=closing.get("drift_row_id"),
+        effective_rows=closing.get("effective_rows"),
         ingested=closing["ingested"],
         quarantined=closing["quarantined"],
         trouble=tuple(closing["trouble_sources"] or ()),

@@ -30,7 +30,7 @@ NIGHT_CONFIDENCE = 0.999
 _PIECE = 1 << 20
 _WINDOW = 60.0
 
-Promise = Literal["in force", "broken", "none"]
+Promise = Literal["in force", "broken", "suspended", "none"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Guarantee:
     All rates are shares of the rows scored, in [0, 1].
 
     Attributes:
-        state: "in force"; "broken" when the alert rate exceeds `limit`; "none" when the
-            threshold makes no promise (its method has none, or too few calibration rows).
+        state: "in force"; "broken" when the alert rate exceeds `limit`; "suspended" when it does
+            not, but the rows are no longer exchangeable with the calibration rows; "none" when
+            the threshold makes no promise (its method has none, or too few calibration rows).
         rate: flagged rows / rows.
         low, high: interval of the false-alarm rate that `confidence` allows by chance alone.
         expected_share: share of true anomalies that the config expects each night.
@@ -146,6 +147,7 @@ def judge_night(
     n: int,
     alpha: float,
     promised: bool = True,
+    drifted: bool = False,
     expected_share: float = 0.0,
     confidence: float = NIGHT_CONFIDENCE,
 ) -> Guarantee:
@@ -161,6 +163,7 @@ def judge_night(
         rank, n: of the threshold, as in `beta_interval`.
         alpha: promised false-alarm rate.
         promised: whether the threshold's method makes the promise at all.
+        drifted: whether `pipeline.drift` found that exchangeability broke.
         expected_share: share of true anomalies expected, in [0, 1].
         confidence: central probability of the interval.
 
@@ -172,7 +175,7 @@ def judge_night(
     limit = (high / rows if rows else 0.0) + expected_share
     state: Promise = "none"
     if promised:
-        state = "broken" if rate > limit else "in force"
+        state = "broken" if rate > limit else "suspended" if drifted else "in force"
     return Guarantee(
         state=state,
         rate=rate,

@@ -21,7 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from pipeline.config import Config
 from pipeline.errors import ConflictError, SchemaError, TableMissingError, TableWriteError
 from pipeline.home import Home
-from pipeline.tables import TABLES, column_differences
+from pipeline.tables import TABLES, column_differences, in_schema
 
 T = TypeVar("T")
 
@@ -216,13 +216,17 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: ds.Expression | None = None,
     ) -> pa.Table:
-        """Rows of `table` as one Arrow table: for small tables and narrow selections."""
+        """Rows of `table` as one Arrow table: for small tables and narrow selections.
+
+        A column that an earlier release's table does not have is null.
+        """
         schema = TABLES[table](self.config)
         names = schema.names if columns is None else list(columns)
         schema = pa.schema([schema.field(n) for n in names])
-        return pa.Table.from_batches(
-            (b.cast(schema) for b in self.scan(table, names, where)), schema
-        )
+        handle = self.open(table)
+        there = {field.name for field in handle.schema().fields}
+        batches = self.scan(table, [n for n in names if n in there], where, handle)
+        return pa.Table.from_batches((in_schema(b, schema) for b in batches), schema)
 
     def scan_rows(
         self,

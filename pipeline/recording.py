@@ -102,7 +102,11 @@ def _metrics(result: NightResult) -> dict[str, float]:
         "interval_low": result.interval[0],
         "interval_high": result.interval[1],
         "promise_broken": float(result.guarantee == "broken"),
+        "promise_suspended": float(result.guarantee == "suspended"),
     }
+    for name in ("drift_log10_capital", "effective_rows"):
+        if fields[name] is not None:
+            metrics[name] = float(fields[name])
     if result.labels is not None:
         metrics |= {
             "anomalies": float(result.labels.anomalies),

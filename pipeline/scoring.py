@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import explain, fdr, finishing, nights, tables, tally
+from pipeline import evolution, explain, finishing, nights, tables, tally
+from pipeline.decision import Decision, decide
+from pipeline.drift import Drift, watch
 from pipeline.errors import SchemaError
 from pipeline.finishing import NightResult
 from pipeline.frames import to_columns
@@ -62,6 +64,7 @@ def score(
 
     lake = Lake(config, home)
     tell(progress, 0, None, "looking for new rows")
+    evolution.add_columns(lake)
     night = nights.resume_or_open(
         lake,
         version=lambda: registry.get(home, config.name, registry.CHAMPION).version,
@@ -135,11 +138,11 @@ def _close(
     n = len(scorer.calibration["anomaly_score"])
     tell(progress, night.rows, night.rows, "writing alerts")
     summed = tally.scored(lake, night, n if config.alerts.fdr else None)
-    cut_rank = (
-        None if summed.p_counts is None else fdr.cut_off_rank(summed.p_counts, threshold.alpha)
-    )
+    decision = decide(lake, scorer, night, summed)
     if not nights.has_alerts(lake, night):
-        nights.write_alerts(lake, night, _alerts(lake, scorer, night, n, cut_rank))
+        nights.write_alerts(lake, night, _alerts(lake, scorer, night, decision))
+    tell(progress, night.rows, night.rows, "looking for drift")
+    drift = _drift(lake, scorer, night)
     past = nights.history(lake)
     before = next((p for p in past if p.night_id == night.night_id - 1), None)
     refused = tally.quarantined(lake, night, before)
@@ -150,6 +153,7 @@ def _close(
         n=threshold.n,
         alpha=threshold.alpha,
         promised=threshold.guarantee,
+        drifted=drift is not None and drift.row_id is not None,
         expected_share=config.alerts.expected_anomaly_share,
     )
     facts = {
@@ -159,22 +163,35 @@ def _close(
         "scored": summed.rows,
         "flagged": summed.flagged,
         "alpha": threshold.alpha,
-        "cut_off": threshold.value if cut_rank is None else cut_rank / (n + 1),
+        "cut_off": decision.cut_off,
         "guarantee": verdict.state,
         "alert_rate": verdict.rate,
         "interval_low": verdict.low,
         "interval_high": verdict.high,
+        "drift_log10_capital": None if drift is None else drift.log10_capital,
+        "drift_row_id": None if drift is None else drift.row_id,
+        "effective_rows": decision.effective_rows,
         "trouble_sources": refused.trouble(),
     }
     nights.close(lake, night, facts, run_id)
 
 
+def _drift(lake: Lake, scorer: Scorer, night: Night) -> Drift | None:
+    """The bet against the night's exchangeability with the calibration rows, if asked for."""
+    level = lake.config.alerts.drift_level
+    if level is None:
+        return None
+    calibration = scorer.calibration["anomaly_score"]
+    alpha = scorer.thresholds["anomaly_score"].alpha
+    return watch(calibration, tally.scores_in_order(lake, night), level=level, alpha=alpha)
+
+
 def _alerts(
-    lake: Lake, scorer: Scorer, night: Night, n: int, cut_rank: int | None
+    lake: Lake, scorer: Scorer, night: Night, decision: Decision
 ) -> Iterator[pa.RecordBatch]:
     """Rows of the `alerts` table with raw values and reasons, in order of `_row_id`."""
     schema = tables.alerts(lake.config)
-    chosen = tally.selected(lake, night, n, cut_rank).sort_by("_row_id")
+    chosen = tally.selected(lake, night, decision.keep).sort_by("_row_id")
     created = nights.now()
     for start in range(0, chosen.num_rows, ALERT_ROWS):
         piece = chosen.slice(start, ALERT_ROWS)

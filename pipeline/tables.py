@@ -91,7 +91,12 @@ def alerts(config: Config) -> pa.Schema:
 
 
 def nights(config: Config) -> pa.Schema:
-    """Two rows a night: state open, then closed with the counts and the verdict."""
+    """Two rows a night: state open, then closed with the counts and the verdict.
+
+    `drift_log10_capital` and `drift_row_id` are the test of `pipeline.drift`: its largest capital,
+    and the row at which that sufficed to suspend the promise; null where it was not asked or did
+    not. `effective_rows`: what the calibration rows are worth under `alerts.covariate_shift`.
+    """
     return pa.schema(
         [
             ("night_id", pa.int64()),
@@ -110,6 +115,9 @@ def nights(config: Config) -> pa.Schema:
             ("alert_rate", pa.float64()),
             ("interval_low", pa.float64()),
             ("interval_high", pa.float64()),
+            ("drift_log10_capital", pa.float64()),
+            ("drift_row_id", pa.int64()),
+            ("effective_rows", pa.float64()),
             ("trouble_sources", pa.list_(pa.string())),
             ("run_id", pa.string()),
             ("at", TIME),
@@ -138,6 +146,14 @@ def column_differences(stored: pa.Schema, config: Config) -> list[str]:
         "of another type": changed,
     }
     return [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+
+
+def in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch's columns as the schema's; one that it does not have is null."""
+    there, absent = set(batch.schema.names), pa.nulls(batch.num_rows)
+    columns = [batch.column(f.name) if f.name in there else absent for f in schema]
+    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
 
 
 def _same_type(one: pa.DataType, other: pa.DataType) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake
     from pipeline.nights import Night
 
+ORDERED_ROWS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -115,15 +116,36 @@ def scores(lake: Lake, night: Night) -> Iterator[np.ndarray]:
         yield _floats(batch, "anomaly_score")
 
 
-def selected(lake: Lake, night: Night, n: int, cut_rank: int | None) -> pa.Table:
+def scores_in_order(
+    lake: Lake, night: Night, most: int = 1_000_000
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row ids and anomaly scores of a night, in order of `_row_id`.
+
+    Args:
+        lake: of the data set.
+        night: scored in full.
+        most: of a night with more rows, every k-th is given, k the smallest that fits.
+    """
+    step = -(-night.rows // most)
+    handle, row = lake.open("scores"), ds.field("_row_id")
+    for first in range(night.first, night.last + 1, ORDERED_ROWS):
+        last = min(night.last, first + ORDERED_ROWS - 1)
+        where = (row >= first) & (row <= last)
+        batches = list(lake.scan("scores", ["_row_id", "anomaly_score"], where, handle))
+        ids = np.concatenate([_ids(batch) for batch in batches])
+        values = np.concatenate([_floats(batch, "anomaly_score") for batch in batches])
+        order = np.argsort(ids)
+        order = order[(ids[order] - night.first) % step == 0]
+        yield ids[order], values[order]
+
+
+def selected(lake: Lake, night: Night, keep: Callable[[pa.RecordBatch], pa.Array]) -> pa.Table:
     """The rows of a night that become alerts, most anomalous first.
 
     Args:
         lake: of the data set.
         night: scored in full.
-        n: calibration rows behind the p-values.
-        cut_rank: select p-values of at most cut_rank / (n + 1), from `fdr.cut_off_rank`; None:
-            what the per-row threshold flagged.
+        keep: mask of the rows to select, of a batch with p_value, anomaly_score and is_anomaly.
 
     Returns:
         Columns _row_id, event_time, anomaly_score, p_value and rank (1 first: smallest p-value,
@@ -132,11 +154,7 @@ def selected(lake: Lake, night: Night, n: int, cut_rank: int | None) -> pa.Table
     names = ["_row_id", "event_time", "anomaly_score", "p_value"]
     pieces = []
     for batch in _of_night(lake, night, [*names, "is_anomaly"]):
-        if cut_rank is None:
-            keep = batch.column("is_anomaly")
-        else:
-            keep = pa.array(fdr.ranks(_floats(batch, "p_value"), n) <= cut_rank)
-        pieces.append(pa.Table.from_batches([batch]).filter(keep).select(names))
+        pieces.append(pa.Table.from_batches([batch]).filter(keep(batch)).select(names))
     if not pieces:
         return pa.table({name: [] for name in [*names, "rank"]})
     order = [("p_value", "ascending"), ("anomaly_score", "descending"), ("_row_id", "ascending")]

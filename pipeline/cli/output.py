@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROMISES = {
     "in force": "in force",
     "broken": "BROKEN: more alerts than chance and the expected anomalies explain; see the report",
+    "suspended": "SUSPENDED: rows have drifted away from the calibration rows; see the report",
     "none": "none: this threshold's method makes none",
 }
 
@@ -137,6 +138,7 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             f"{high:.2%} of normal rows)",
             "alerts": night.alerts,
             "promise": PROMISES[night.guarantee],
+            **_looks(night),
             "model version": night.model_version,
             **({"trouble": "; ".join(night.trouble)} if night.trouble else {}),
             "report": night.report_path,
@@ -167,3 +169,13 @@ def tuned(console: Console, config: Config, result: TuneResult) -> None:
     else:
         said = f"\n{result.snippet}"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _looks(night: NightResult) -> dict[str, str]:
+    """What a look at the whole night found, where there was one."""
+    found = {}
+    if night.drift_row_id is not None:
+        found["drift"] = f"from row {night.drift_row_id:,} on"
+    if night.effective_rows is not None:
+        found["weighted"] = f"calibration rows worth {night.effective_rows:,.0f}"
+    return found

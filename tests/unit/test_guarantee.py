@@ -61,6 +61,9 @@ def test_verdicts() -> None:
     assert judge_night(flagged=high + 61, **usual).state == "broken"
     assert judge_night(flagged=0, **usual).state == "in force"
     assert judge_night(flagged=6000, promised=False, **usual).state == "none"
+    assert judge_night(flagged=60, drifted=True, **usual).state == "suspended"
+    assert judge_night(flagged=high + 61, drifted=True, **usual).state == "broken"
+    assert judge_night(flagged=0, drifted=True, promised=False, **usual).state == "none"
     assert at_the_limit.limit == pytest.approx(high / 6000 + 0.01)
     empty = judge_night(flagged=0, rows=0, rank=1, n=99, alpha=0.01)
     assert (empty.state, empty.rate) == ("in force", 0.0)

@@ -8,13 +8,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from night_homes import CONFIG, champion_home, contents, crown, deliver, empty_home, write_config
+from night_homes import (
+    CONFIG,
+    champion_home,
+    contents,
+    crown,
+    deliver,
+    empty_home,
+    orders,
+    write_config,
+)
 
 from pipeline import fdr, nights, recording, registry, scoring, tracking
 from pipeline.config import Config
 from pipeline.errors import RegistryError, SchemaError
 from pipeline.frames import to_columns
 from pipeline.home import Home
+from pipeline.ingest import ingest
 from pipeline.lake import Lake
 from pipeline.scoring import score
 
@@ -159,6 +169,85 @@ def test_fdr_control_selects_over_the_whole_night(tmp_path: Path) -> None:
     assert night.alerts == (fdr.ranks(p, n) <= cut).sum() > 0
     assert night.cut_off == cut / (n + 1)
     assert night.flagged == contents(home, config, "scores")["is_anomaly"].sum()
+
+
+def typical(config: Config, name: str, rows: int, seed: int, **fixed: object) -> None:
+    """A file of orders with some columns the same in every row."""
+    frame = orders(rows, seed, first=seed * 100_000)
+    frame.assign(**fixed).to_csv(Path(config.source_path) / f"{name}.csv", index=False)
+
+
+def test_rows_that_drift_below_the_threshold_suspend_the_promise(tmp_path: Path) -> None:
+    home, config = champion_home(tmp_path)
+    deliver(home, config, "one", rows=400, seed=1)
+    usual = score(home, config)
+    assert usual is not None
+    assert (usual.guarantee, usual.drift_row_id) == ("in force", None)
+    assert usual.drift_log10_capital is not None and 0 <= usual.drift_log10_capital < 3
+    # nothing odd about any of these, but they are all alike
+    typical(config, "two", 800, 2, items=4, amount=30.0, weight=1.6, country="de", express=0)
+    ingest(home, config)
+    night = score(home, config)
+    assert night is not None
+    assert night.alert_rate <= night.limit
+    assert night.guarantee == "suspended"
+    assert night.drift_row_id is not None and 1300 < night.drift_row_id < 1700
+    assert night.drift_log10_capital is not None and night.drift_log10_capital > 3
+    closed = contents(home, config, "nights").iloc[-2]
+    assert (closed["state"], closed["guarantee"]) == ("closed", "suspended")
+    assert closed["drift_row_id"] == night.drift_row_id
+    page = Path(night.report_path).read_text(encoding="utf-8")
+    assert "is suspended tonight" in page.replace("\u00a0", " ")
+    assert f"it sufficed at row {night.drift_row_id:,}" in page
+    metrics = tracking.connect(home).get_run(str(night.mlflow_run_id)).data.metrics
+    assert metrics["promise_suspended"] == 1 and metrics["promise_broken"] == 0
+    assert metrics["drift_log10_capital"] == night.drift_log10_capital
+
+
+def test_without_the_drift_test(tmp_path: Path) -> None:
+    text = CONFIG.replace("report_rows: 10", "report_rows: 10, drift_level: null")
+    home, config = champion_home(tmp_path, text)
+    typical(config, "one", 600, 2, items=4, amount=30.0, weight=1.6, country="de", express=0)
+    ingest(home, config)
+    night = score(home, config)
+    assert night is not None
+    assert (night.guarantee, night.drift_log10_capital) == ("in force", None)
+    assert "drifted away" not in Path(night.report_path).read_text(encoding="utf-8")
+
+
+def test_another_mix_of_rows_is_weighed_if_asked(tmp_path: Path) -> None:
+    text = CONFIG.replace("report_rows: 10", "report_rows: 10, covariate_shift: true")
+    home, config = champion_home(tmp_path, text)
+    typical(config, "one", 600, 3, country="nl")
+    ingest(home, config)
+    night = score(home, config)
+    assert night is not None
+    assert night.effective_rows is not None and 1 <= night.effective_rows < 290
+    scores = contents(home, config, "scores")
+    assert night.alerts == (scores["anomaly_score"] > night.cut_off).sum()
+    assert night.flagged == scores["is_anomaly"].sum()
+    alerts = contents(home, config, "alerts")
+    assert set(alerts["_row_id"]) == set(scores["_row_id"][scores["anomaly_score"] > night.cut_off])
+    # rare kinds score higher: their own calibration rows say that here this is usual
+    assert night.alerts < night.flagged
+    page = Path(night.report_path).read_text(encoding="utf-8")
+    assert "weigh calibration rows by how common their kind is" in page
+    metrics = tracking.connect(home).get_run(str(night.mlflow_run_id)).data.metrics
+    assert metrics["effective_rows"] == night.effective_rows
+
+
+def test_a_night_unlike_every_calibration_row_keeps_the_plain_threshold(tmp_path: Path) -> None:
+    text = CONFIG.replace("report_rows: 10", "report_rows: 10, covariate_shift: true")
+    home, config = champion_home(tmp_path, text)
+    typical(config, "one", 300, 4, amount=9e6)
+    ingest(home, config)
+    night = score(home, config)
+    assert night is not None
+    scorer = registry.load_scorer(home, config.name, 1, device="cpu")
+    assert night.cut_off == scorer.thresholds["anomaly_score"].value
+    assert night.effective_rows is not None and night.effective_rows < 1
+    assert "too few, so the model" in Path(night.report_path).read_text(encoding="utf-8")
+    assert night.alerts == night.flagged == 300
 
 
 def test_what_a_killed_run_left_out_is_made_good(shop: tuple[Home, Config]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from night_homes import deliver, empty_home
 
@@ -94,12 +95,16 @@ def test_sums_and_selections(lake: Lake) -> None:
     assert (summed.lowest, summed.highest) == (-10.0, 0.0)
     assert summed.p_counts is not None and summed.p_counts.tolist() == [1] * 20
     assert tally.scored(lake, night).p_counts is None
-    chosen = tally.selected(lake, night, 19, cut_rank=3)
+    chosen = tally.selected(lake, night, lambda batch: pc.less(batch.column("p_value"), 0.19))
     assert chosen.column("_row_id").to_pylist() == [51, 52, 53]
     assert chosen.column("rank").to_pylist() == [1, 2, 3]
-    flagged = tally.selected(lake, night, 19, cut_rank=None)
+    flagged = tally.selected(lake, night, lambda batch: batch.column("is_anomaly"))
     assert sorted(flagged.column("_row_id").to_pylist()) == [55, 60, 65, 70]
-    assert tally.selected(lake, night, 19, cut_rank=0).num_rows == 0
+    assert tally.selected(lake, night, lambda b: pc.less(b.column("p_value"), 0)).num_rows == 0
+
+    in_order = list(tally.scores_in_order(lake, night))
+    assert [ids.tolist() for ids, _ in in_order] == [list(range(51, 71))]
+    assert in_order[0][1].tolist() == [-abs(i - 60.0) for i in range(51, 71)]
 
     labels = tally.against_labels(lake, night)
     rows = next(lake.scan_rows(51, 70))
@@ -122,3 +127,22 @@ def test_sums_and_selections(lake: Lake) -> None:
     assert tally.labelled_scores(lake, night, most=0) is None
     assert tally.Labels(0, 0, 0, 0).recall is None
     assert tally.Labels(0, 0, 0, 0).false_alarm_rate == 0.0
+
+
+def test_scores_in_order_of_rows_whatever_the_pieces(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(lake.home, lake.config, "one", rows=100, seed=2)
+    night = nights.resume_or_open(lake, version=lambda: 1, stream_start=lambda: 51)
+    assert night is not None
+    for _ in nights.score_pieces(lake, night, lambda a, b: rows_of(lake, a, b), 7):
+        pass
+    monkeypatch.setattr(tally, "ORDERED_ROWS", 13)
+    pieces = list(tally.scores_in_order(lake, night))
+    assert len(pieces) == 8
+    assert np.concatenate([ids for ids, _ in pieces]).tolist() == list(range(51, 151))
+    # of too many rows every third, counted from the first
+    thinned = list(tally.scores_in_order(lake, night, most=40))
+    assert np.concatenate([ids for ids, _ in thinned]).tolist() == list(range(51, 151, 3))
+    scores = np.concatenate([values for _, values in thinned])
+    assert scores.tolist() == [-abs(i - 60.0) for i in range(51, 151, 3)]

@@ -1,0 +1,100 @@
+"""Which rows of a night become alerts: by the threshold, or by a look at the whole night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import fdr, tally
+from pipeline.sampling import Rows, read_rows
+from pipeline.split import Range
+
+if TYPE_CHECKING:
+    from pipeline.lake import Lake
+    from pipeline.nights import Night
+    from vae_core import Scorer
+
+WEIGHED_ROWS = 20_000
+"""Most calibration rows and most rows of the night that the weights are estimated from."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which rows of a night are selected.
+
+    Attributes:
+        keep: batch of `scores` (p_value, anomaly_score, is_anomaly) to a mask of its rows.
+        cut_off: largest anomaly score not selected; under FDR control the largest p-value that is
+            (0 where none is).
+        effective_rows: what the weighted calibration rows are worth; None where nothing is weighed.
+    """
+
+    keep: Callable[[pa.RecordBatch], pa.Array]
+    cut_off: float
+    effective_rows: float | None = None
+
+
+def decide(lake: Lake, scorer: Scorer, night: Night, summed: tally.Scored) -> Decision:
+    """The decision that the config asks for.
+
+    `alerts.fdr`: Benjamini-Hochberg over the night's p-values. `alerts.covariate_shift`: a cut-off
+    from calibration rows weighted as tonight's mix of rows asks for; the model's own threshold
+    where too few of them are effective. Neither: what the model's threshold flagged.
+
+    Args:
+        lake: of the data set.
+        scorer: of the night.
+        night: scored in full.
+        summed: its scores; with the histogram of p-values under FDR control.
+    """
+    threshold = scorer.thresholds["anomaly_score"]
+    if summed.p_counts is not None:
+        return _by_rank(summed.p_counts, threshold.alpha)
+    if lake.config.alerts.covariate_shift:
+        cut, effective = _weighted(lake, scorer, night)
+        if cut is not None:
+            return Decision(lambda batch: pa.array(_scores(batch) > cut), cut, effective)
+        return Decision(_flagged, threshold.value, effective)
+    return Decision(_flagged, threshold.value)
+
+
+def _by_rank(p_counts: np.ndarray, q: float) -> Decision:
+    n = len(p_counts) - 1
+    rank = fdr.cut_off_rank(p_counts, q)
+
+    def keep(batch: pa.RecordBatch) -> pa.Array:
+        return pa.array(fdr.ranks(batch.column("p_value").to_numpy(), n) <= rank)
+
+    return Decision(keep, rank / (n + 1))
+
+
+def _weighted(lake: Lake, scorer: Scorer, night: Night) -> tuple[float | None, float]:
+    """The weighted cut-off, None where it cannot be had, and the effective calibration rows."""
+    from pipeline import registry
+    from pipeline.covariate_shift import density_ratio, largest_weight, weighted_cut
+
+    def read(rows: Range) -> Rows:
+        return read_rows(lake, lake.config, rows, most=WEIGHED_ROWS, seed=lake.config.seed)
+
+    version = registry.get(lake.home, lake.config.name, night.model_version)
+    calibration, tonight = read(version.calibration), read(Range(night.first, night.last))
+    alpha = scorer.thresholds["anomaly_score"].alpha
+    weights = density_ratio(
+        scorer.embed(calibration.columns),
+        scorer.embed(tonight.columns),
+        clip=largest_weight(len(calibration), alpha),
+    )
+    scores = scorer.raw_scores(calibration.columns).anomaly_score
+    return weighted_cut(scores, weights, alpha), weights.effective
+
+
+def _flagged(batch: pa.RecordBatch) -> pa.Array:
+    return batch.column("is_anomaly")
+
+
+def _scores(batch: pa.RecordBatch) -> np.ndarray:
+    return np.asarray(batch.column("anomaly_score").to_numpy(), dtype=np.float64)
