@@ -154,9 +154,24 @@ class ThresholdSettings(Section):
 class AlertSettings(Section):
     """What a closed night reports."""
 
-    fdr: bool = False
+    fdr: bool = Field(False, description="alerts: Benjamini-Hochberg over the night")
+    covariate_shift: bool = Field(
+        False, description="alerts: calibration rows weighted as the night's mix of rows asks for"
+    )
+    drift_level: float | None = Field(
+        0.001, gt=0, lt=1, description="false alarms of the drift test per night; null: no test"
+    )
     expected_anomaly_share: float = Field(0.0, ge=0, lt=1)
     report_rows: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> Self:
+        if self.fdr and self.covariate_shift:
+            raise ValueError(
+                "`fdr` and `covariate_shift` exclude each other: Benjamini-Hochberg is not known "
+                "to hold its rate on weighted p-values"
+            )
+        return self
 
 
 class RowRange(Section):
