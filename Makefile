@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: venv demo test test-slow test-all lint bench-quality bench-page clean
+.PHONY: venv demo test test-slow test-all lint bench-quality bench-sensitivity bench-page clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -55,6 +55,10 @@ bench-quality: $(STAMP)
 	$(BIN)/python -m benchmarks.contamination
 	$(BIN)/python -m benchmarks.missing
 	$(BIN)/python -m benchmarks.explanations
+
+# Default settings against tuned ones: docs/sensitivity.md. Resumable too.
+bench-sensitivity: $(STAMP)
+	$(BIN)/python -m benchmarks.sensitivity
 
 # The page alone, from the runs that are there.
 bench-page: $(STAMP)

@@ -41,17 +41,17 @@ SPACE = {
 }
 
 
-def space(config: Config, encoded_width: int, has_elbo: bool) -> dict[str, Bounds]:
+def space(layers: int, encoded_width: int, has_elbo: bool) -> dict[str, Bounds]:
     """What is searched for a model: only settings that it has, no latent wider than its rows.
 
     Args:
-        config: of the data set; without hidden layers there is no width.
+        layers: hidden ones; without any there is no width.
         encoded_width: cells of an encoded row.
         has_elbo: whether the model has one, and so a KL that β weighs.
     """
     latent = SPACE["latent_dim"]
     narrow = replace(latent, high=min(latent.high, max(latent.low, encoded_width)))
-    has = {"width": bool(config.model.hidden), "beta": has_elbo}
+    has = {"width": layers > 0, "beta": has_elbo}
     found = SPACE | {"latent_dim": narrow}
     return {name: bounds for name, bounds in found.items() if has.get(name, True)}
 

@@ -112,7 +112,7 @@ def tune(
 
         layout = fit_encoding(training.columns, config.feature_columns).encoding.layout
         has_elbo = MODELS[config.model.variant].has_elbo
-        searched = space(config, layout.mask.stop, has_elbo)
+        searched = space(len(config.model.hidden), layout.mask.stop, has_elbo)
         latent_dim = ModelConfig(**config.model.model_dump()).latent_dim_for(layout)
 
         def attempt(number: int, settings: Settings) -> Mapping[str, float]:
