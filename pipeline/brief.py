@@ -42,7 +42,7 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "rate": _rate(closing, threshold, config),
         "labels": _labels(lake, night, threshold),
         "scores": _scores(lake, night, scorer),
-        "alerts": _alerts(lake, night, alerts),
+        "alerts": _alerts(lake, night, scorer, alerts),
         "quarantine": _quarantine(tally.quarantined(lake, night, before)),
         "nights": _nights(past[-SHOWN_NIGHTS:], config),
         "model": _model(night, scorer, threshold, config),
@@ -130,7 +130,7 @@ def _scores(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def _alerts(lake: Lake, night: Night, total: int) -> dict[str, Any]:
+def _alerts(lake: Lake, night: Night, scorer: Scorer, total: int) -> dict[str, Any]:
     shown = min(total, lake.config.alerts.report_rows)
     where = (ds.field("night_id") == night.night_id) & (ds.field("rank") <= shown)
     rows = lake.read("alerts", where=where).sort_by("rank").to_pylist()
@@ -141,10 +141,15 @@ def _alerts(lake: Lake, night: Night, total: int) -> dict[str, Any]:
         note = f"The first {shown:,} of {total:,}, {order}. All are in the alerts table."
     else:
         note = f"All {total:,}, {order}."
-    return {"note": note, "rows": [_alert(row, lake.config) for row in rows]}
+    if lake.config.image and rows:
+        note += (
+            " Each is drawn beside what the model expected in its place, and what each pixel adds "
+            "to the score: red raises it, blue lowers it."
+        )
+    return {"note": note, "rows": [_alert(row, lake.config, scorer) for row in rows]}
 
 
-def _alert(row: dict[str, Any], config: Config) -> dict[str, Any]:
+def _alert(row: dict[str, Any], config: Config, scorer: Scorer) -> dict[str, Any]:
     raw: dict[str, Any] = json.loads(row["raw"])
     reasons = row["reasons"] or []
     telling = [*config.ids, *(name for r in reasons if (name := _column_of(r, raw)) is not None)]
@@ -155,9 +160,20 @@ def _alert(row: dict[str, Any], config: Config) -> dict[str, Any]:
         "score": number(row["anomaly_score"]),
         "when": _when(row["event_time"], config) if row["event_time"] else "",
         "reasons": reasons,
+        "picture": _picture(raw, config, scorer),
         "telling": [{"name": n, "value": _cell(raw[n])} for n in telling],
         "rest": [{"name": n, "value": _cell(v)} for n, v in raw.items()],
     }
+
+
+def _picture(raw: dict[str, Any], config: Config, scorer: Scorer) -> str | None:
+    """Where rows are images: the row, what was expected, and its heat map, as a data URI."""
+    if config.image is None:
+        return None
+    from pipeline.heatmap import as_data_uri, draw_explanation
+
+    cells = {name: np.array([raw[name]], dtype=np.float64) for name in config.features}
+    return as_data_uri(draw_explanation(scorer, cells, config.image))
 
 
 def _column_of(reason: str, raw: dict[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from pathlib import Path
@@ -41,6 +42,9 @@ class Config(Section):
     threshold: ThresholdSettings = ThresholdSettings.model_validate({})
     alerts: AlertSettings = AlertSettings.model_validate({})
     calibration_rows: RowRange | None = None
+    image: tuple[int, ...] | None = Field(
+        None, description="lines, columns (and channels) of the image that the features make up"
+    )
     schedule: Schedule = Schedule.model_validate({})
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
@@ -77,6 +81,24 @@ class Config(Section):
         if not any(c.role in FEATURES for c in columns.values()):
             raise ValueError("no column has role numeric, categorical or binary: nothing to learn")
         return columns
+
+    @field_validator("image")
+    @classmethod
+    def _columns_make_up_the_image(cls, shape: tuple[int, ...] | None, info: Any) -> Any:
+        if shape is None or "columns" not in info.data:
+            return shape
+        if len(shape) not in (2, 3) or min(shape) < 1 or shape[2:] not in ((), (1,), (3,)):
+            raise ValueError(
+                f"an image is [lines, columns] or, with channels, [lines, columns, 3], "
+                f"not {list(shape)}"
+            )
+        roles = [c.role for c in info.data["columns"].values() if c.role in FEATURES]
+        if len(roles) != math.prod(shape) or set(roles) != {"numeric"}:
+            raise ValueError(
+                f"{list(shape)} needs {math.prod(shape):,} columns of role numeric and no other "
+                f"features, there are {roles.count('numeric'):,} numeric ones of {len(roles):,}"
+            )
+        return shape
 
     @property
     def features(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def explain_images(model: VAEDetector | Scorer, rows: Any, shape: Sequence[int])
     """Contributions of an image-shaped set of columns, pixel by pixel.
 
     Args:
-        model: fitted; a pixel that was constant in training adds nothing and is expected as it is.
+        model: fitted; a pixel that was constant in training adds nothing.
         rows: N images: an (N, H·W·C) array or data frame for a detector; for a scorer a mapping
             of (N,) columns, all pixels in order.
         shape: (H, W) or (H, W, C).
@@ -58,14 +58,11 @@ def explain_images(model: VAEDetector | Scorer, rows: Any, shape: Sequence[int])
     Raises:
         ValueError: the rows do not have H·W·C columns.
     """
-    from vae_core import Scorer
-
-    if isinstance(model, Scorer):
-        values, expected, heat = _by_scorer(model, rows)
+    # by the rows' type: a registered version's scorer is of a class of its own
+    if isinstance(rows, Mapping):
+        values, expected, heat = _by_scorer(cast("Scorer", model), rows)
     else:
-        values = np.asarray(rows, dtype=np.float64)
-        expected = np.asarray(model.reconstruct(rows), dtype=np.float64)
-        heat = model.explain(rows)
+        values, expected, heat = _by_detector(cast("VAEDetector", model), rows)
     high, wide, channels = (*shape, 1)[:3]
     if values.shape[1] != high * wide * channels:
         raise ValueError(
@@ -90,6 +87,12 @@ def _by_scorer(
         np.column_stack([reconstructed.get(name, values) for name, values in rows.items()]),
         np.column_stack([added.get(name, nothing) for name in rows]),
     )
+
+
+def _by_detector(detector: VAEDetector, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same; columns it dropped are expected at their constant."""
+    values, expected = np.asarray(rows, np.float64), np.asarray(detector.reconstruct(rows))
+    return values, expected.astype(np.float64), detector.explain(rows)
 
 
 def draw_explanation(model: VAEDetector | Scorer, rows: Any, shape: Sequence[int]) -> Figure:

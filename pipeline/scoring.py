@@ -196,7 +196,8 @@ def _alerts(
     for start in range(0, chosen.num_rows, ALERT_ROWS):
         piece = chosen.slice(start, ALERT_ROWS)
         raw = _rows_by_id(lake, piece.column("_row_id").to_numpy())
-        told = explain.reasons(scorer, to_columns(raw, scorer.encoding))
+        cells = to_columns(raw, scorer.encoding)
+        told = explain.reasons(scorer, cells, lake.config.alerts.reasons)
         count = piece.num_rows
         columns = {
             **{name: piece.column(name) for name in piece.column_names},

@@ -162,7 +162,8 @@ class AlertSettings(Section):
         0.001, gt=0, lt=1, description="false alarms of the drift test per night; null: no test"
     )
     expected_anomaly_share: float = Field(0.0, ge=0, lt=1)
-    report_rows: int = Field(50, ge=1)
+    reasons: int = Field(3, ge=1, description="columns named for each alert at most")
+    report_rows: int = Field(50, ge=1, description="alerts on the report's page at most")
 
     @model_validator(mode="after")
     def _one_decision(self) -> Self:
