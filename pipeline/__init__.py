@@ -4,7 +4,7 @@ Where what is:
 
 - config: config, settings, yamlfile, home, errors; guesses and inference write one from data
 - files in: sources, readers, values, schema, row_checks, spool, ledger, ingest, ingest_result
-- tables: tables, evolution, lake, frames, sampling, split
+- tables: tables, evolution, lake, commits, frames, sampling, split
 - model: preprocess, fitting, thresholds, guarantee, detector
 - train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
 - tune: tuning

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from deltalake import Schema
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from pipeline.errors import ConflictError, TableWriteError
+from pipeline.commits import until_settled
+from pipeline.errors import TableWriteError
 from pipeline.tables import TABLES
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
-
-ATTEMPTS = 10
 
 
 def add_columns(lake: Lake) -> None:
@@ -30,28 +30,24 @@ def add_columns(lake: Lake) -> None:
     """
     for table, schema in TABLES.items():
         if table != "ingested":
-            _until_there(lake, table, schema(lake.config))
+            until_settled(lake, table, partial(_add_missing, wanted=schema(lake.config)))
 
 
-def _until_there(lake: Lake, table: str, wanted: pa.Schema) -> None:
-    for _ in range(ATTEMPTS):
-        handle = lake.open(table)
-        there = {field.name for field in handle.schema().fields}
-        missing = [field for field in wanted if field.name not in there]
-        if not missing:
-            return
-        try:
-            handle.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
-        except CommitFailedError:
-            continue
-        except (DeltaError, OSError) as error:
-            first = str(error).partition("\n")[0]
-            raise TableWriteError(
-                f"cannot add the columns {', '.join(field.name for field in missing)} to "
-                f"{handle.table_uri}: {first}",
-                hint="Look at the rights and the free space of that place, then run again.",
-            ) from error
-    raise ConflictError(
-        f"other runs kept changing the table `{table}` while columns were to be added",
-        hint="Nothing is lost; run again when fewer runs are under way.",
-    )
+def _add_missing(handle: DeltaTable, wanted: pa.Schema) -> bool | None:
+    """True once the columns are there, None where another writer was first."""
+    there = {field.name for field in handle.schema().fields}
+    missing = [field for field in wanted if field.name not in there]
+    if not missing:
+        return True
+    try:
+        handle.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
+    except CommitFailedError:
+        return None
+    except (DeltaError, OSError) as error:
+        first = str(error).partition("\n")[0]
+        raise TableWriteError(
+            f"cannot add the columns {', '.join(field.name for field in missing)} to "
+            f"{handle.table_uri}: {first}",
+            hint="Look at the rights and the free space of that place, then run again.",
+        ) from error
+    return True

@@ -8,24 +8,20 @@ since first writers that find none would all succeed.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from pipeline.commits import commit, number, reached, until_settled
 from pipeline.config import Config
-from pipeline.errors import ConflictError, SchemaError, TableMissingError, TableWriteError
+from pipeline.errors import SchemaError, TableMissingError
 from pipeline.home import Home
 from pipeline.tables import TABLES, column_differences, in_schema
 
-T = TypeVar("T")
-
-ATTEMPTS = 30
 PIECE_ROWS = 131_072
 PROPERTIES = {
     # statistics of the columns that reads select on; the default is the first 32 of them
@@ -108,9 +104,9 @@ class Lake:
                 return True
             # the numbering's own id: a first file that is ingested right now wins over this
             empty = TABLES["ingested"](self.config).empty_table().to_reader()
-            return True if self._commit(handle, empty, {self.numbering: 0}, anew=True) else None
+            return True if commit(handle, empty, {self.numbering: 0}, anew=True) else None
 
-        self._until_settled("ingested", attempt)
+        until_settled(self, "ingested", attempt)
         self.check_columns()
 
     def check_columns(self) -> None:
@@ -156,12 +152,12 @@ class Lake:
         """
 
         def attempt(handle: DeltaTable) -> bool | None:
-            if _reached(handle, transactions):
+            if reached(handle, transactions):
                 return False
             stream = data.to_reader() if isinstance(data, pa.Table) else data()
-            return True if self._commit(handle, stream, transactions) else None
+            return True if commit(handle, stream, transactions) else None
 
-        return self._until_settled(table, attempt)
+        return until_settled(self, table, attempt)
 
     def append_numbered(
         self,
@@ -185,14 +181,14 @@ class Lake:
         schema = TABLES["ingested"](self.config)
 
         def attempt(handle: DeltaTable) -> Numbered | bool | None:
-            if _reached(handle, transactions):
+            if reached(handle, transactions):
                 return False
             last = handle.transaction_version(self.numbering) or 0
             stream = pa.RecordBatchReader.from_batches(schema, number(batches(), last + 1, schema))
             ids = transactions if rows == 0 else {**transactions, self.numbering: last + rows}
-            return Numbered(last + 1, last + rows) if self._commit(handle, stream, ids) else None
+            return Numbered(last + 1, last + rows) if commit(handle, stream, ids) else None
 
-        outcome = self._until_settled("ingested", attempt)
+        outcome = until_settled(self, "ingested", attempt)
         return outcome if isinstance(outcome, Numbered) else None
 
     def scan(
@@ -288,61 +284,3 @@ class Lake:
                     f"{self.home.path}: {' '.join(str(error).split())}",
                     hint="Set VAE_ANOMALY_HOME to a folder that you may write to.",
                 ) from error
-
-    def _commit(
-        self,
-        handle: DeltaTable,
-        stream: pa.RecordBatchReader,
-        transactions: dict[str, int],
-        anew: bool = False,
-    ) -> bool:
-        """Write through `handle`, `anew` with the stream's columns; False: another was first."""
-        ids = [Transaction(app_id, version) for app_id, version in transactions.items()]
-        try:
-            write_deltalake(
-                handle,
-                stream,
-                mode="overwrite" if anew else "append",
-                schema_mode="overwrite" if anew else None,
-                commit_properties=CommitProperties(app_transactions=ids),
-                writer_properties=WriterProperties(
-                    compression="ZSTD", max_row_group_size=PIECE_ROWS // 2
-                ),
-            )
-        except CommitFailedError:
-            return False
-        except (DeltaError, OSError) as error:
-            first = str(error).partition("\n")[0]
-            raise TableWriteError(
-                f"cannot write to {handle.table_uri}: {first}",
-                hint="Look at the rights and the free space of that place; nothing of this write "
-                "is in the table. Then run again.",
-            ) from error
-        return True
-
-    def _until_settled(self, table: str, attempt: Callable[[DeltaTable], T | None]) -> T:
-        for tries in range(ATTEMPTS):
-            outcome = attempt(self.open(table))
-            if outcome is not None:
-                return outcome
-            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**tries)))
-        raise ConflictError(
-            f"the table `{table}` of {self.config.name!r} was changed by others "
-            f"{ATTEMPTS} times while this run wanted to write",
-            hint="Nothing was written; run again when fewer runs are under way.",
-        )
-
-
-def number(
-    batches: Iterable[pa.RecordBatch], first: int, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """The batches in `schema`, with `_row_id` counting up from `first`."""
-    for batch in batches:
-        ids = pa.array(range(first, first + batch.num_rows), pa.int64())
-        columns = [ids if n == "_row_id" else batch.column(n) for n in schema.names]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema)
-        first += batch.num_rows
-
-
-def _reached(handle: DeltaTable, transactions: dict[str, int]) -> bool:
-    return any((handle.transaction_version(i) or 0) >= v for i, v in transactions.items())
