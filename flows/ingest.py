@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish
-from flows.runs import RETRY_DELAYS, progress_artifact, readable_failure, worth_retrying
+from flows.runs import RETRIED, progress_artifact, readable_failure
 from pipeline.config import load_config
 from pipeline.home import Home
 
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestResult
 
 
-@task(
-    name="ingest files",
-    retries=len(RETRY_DELAYS),
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@task(name="ingest files", **RETRIED)
 def ingest_files(config: str, home: str) -> IngestResult:
     """Validate each new file and commit it, once."""
     from pipeline.ingest import ingest as run

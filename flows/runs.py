@@ -17,7 +17,6 @@ from prefect.states import Failed
 from pipeline.errors import ConflictError, TableWriteError, UserError, describe
 from pipeline.progress import Progress
 
-RETRY_DELAYS = [10.0, 60.0, 300.0]
 PROGRESS_SECONDS = 2.0
 
 Flow = TypeVar("Flow", bound=Callable[..., Any])
@@ -52,6 +51,14 @@ def readable_failure(flow_function: Flow) -> Flow:
             return Failed(message=describe(error), data=error)
 
     return wrapper  # type: ignore[return-value]
+
+
+# Of tasks that may be run again: what they have done already, they find and leave alone.
+RETRIED: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": [10.0, 60.0, 300.0],
+    "retry_condition_fn": worth_retrying,
+}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
 
 from flows.artifacts import key, publish
-from flows.runs import RETRY_DELAYS, progress_artifact, readable_failure, worth_retrying
+from flows.runs import RETRIED, progress_artifact, readable_failure
 from pipeline.config import load_config
 from pipeline.home import Home
 
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from pipeline.finishing import NightResult
 
 
-@task(
-    name="score night",
-    retries=len(RETRY_DELAYS),
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@task(name="score night", **RETRIED)
 def score_night(config: str, home: str, run_id: str | None) -> NightResult | None:
     """Score the open night, or open one; safe to retry, since every row is written once."""
     from pipeline.scoring import score as run
