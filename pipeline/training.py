@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.home import Home
     from vae_core import Scorer
 
-__all__ = ["TrainResult", "TrainingError", "fit_model", "log_data", "train"]
+__all__ = ["TrainResult", "TrainingError", "fit_model", "read_parts", "train"]
 
 QUALITY_ROWS = 5000
 
@@ -70,10 +70,7 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
     lake = Lake(config, home)
     split = make_split(lake, config)
     with tracking.start(home, config, "train") as run:
-        rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
-        held_out = read_rows(lake, config, split.validation, seed=config.seed)
-        data_hash = content_hash(rows.columns)
-        log_data(run, lake, config, split, rows, held_out, data_hash)
+        rows, held_out, data_hash = read_parts(run, lake, split, progress)
         fitted = fit_model(config, rows, held_out, progress)
         scorer = fitted.scorer
         scorer.metadata |= {
@@ -144,26 +141,24 @@ def fit_model(
         ) from error
 
 
-def log_data(
-    run: tracking.Run,
-    lake: Lake,
-    config: Config,
-    split: Split,
-    rows: Rows,
-    held_out: Rows,
-    data_hash: str,
-) -> None:
-    """Record which rows a run trains on and stops by, and those that it leaves alone.
+def read_parts(
+    run: tracking.Run, lake: Lake, split: Split, progress: Progress | None = None
+) -> tuple[Rows, Rows, str]:
+    """Read the rows that train and those that stop the training, and record which they are.
 
     Args:
-        run: the MLflow run.
-        lake: that they are read from.
-        config: of the data set.
-        split: of its rows.
-        rows, held_out: training and validation rows as they were read.
-        data_hash: of the training rows' content.
+        run: the MLflow run that is told.
+        lake: of the data set.
+        split: of its rows; those of the calibration are only named.
+        progress: told as rows are read.
+
+    Returns:
+        Training rows, validation rows, and the hash of the training rows' content.
     """
-    uri = lake.uri("ingested")
+    config, uri = lake.config, lake.uri("ingested")
+    rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
+    held_out = read_rows(lake, config, split.validation, seed=config.seed)
+    data_hash = content_hash(rows.columns)
     for context, part, digest, used in (
         ("training", split.train, data_hash, rows),
         ("validation", split.validation, content_hash(held_out.columns), held_out),
@@ -174,6 +169,7 @@ def log_data(
     for name, ids in split.to_dict().items():
         tags[f"{name}_rows"] = f"{ids['first']}-{ids['last']}"
     run.set_tags(tags)
+    return rows, held_out, data_hash
 
 
 def _measure(run: tracking.Run, fitted: FitResult, rows: Rows, held_out: Rows) -> dict[str, float]:

@@ -15,10 +15,10 @@ from pipeline import tracking
 from pipeline.errors import NotEnoughRows, UserError
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
-from pipeline.provenance import code_version, content_hash
-from pipeline.sampling import Rows, read_rows
+from pipeline.provenance import code_version
+from pipeline.sampling import Rows
 from pipeline.split import make_split
-from pipeline.training import fit_model, log_data
+from pipeline.training import fit_model, read_parts
 from pipeline.tuning.criterion import judge, objectives
 from pipeline.tuning.search import FAILURES, Trial, best_of, search
 from pipeline.tuning.snippet import in_words, snippet
@@ -102,11 +102,8 @@ def tune(
     lake = Lake(config, home)
     split = make_split(lake, config)
     with tracking.start(home, config, "tune") as parent:
-        rows = read_rows(lake, config, split.train, seed=config.seed, progress=progress)
-        stopping = read_rows(lake, config, split.validation, seed=config.seed)
+        rows, stopping, data_hash = read_parts(parent, lake, split, progress)
         training, judging = _parted(rows, config)
-        data_hash = content_hash(rows.columns)
-        log_data(parent, lake, config, split, rows, stopping, data_hash)
         study = _fingerprint(config, data_hash)
         parent.set_tags({"study": study})
 
