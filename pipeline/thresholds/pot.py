@@ -48,11 +48,8 @@ def fit_pot(scores: np.ndarray, alpha: float, peaks: int | None = None) -> Thres
         Values, chapter 4; number of peaks: Loretan and Phillips (1994), in Scarrott and
         MacDonald (2012), A review of extreme value threshold estimation, section 3.
     """
-    n = len(scores)
-    if peaks is None and n < FEWEST_ROWS:
-        raise NotEnoughCalibrationRows(n, FEWEST_ROWS, alpha)
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    k = _number_of_peaks(n, alpha) if peaks is None else peaks
+    n, k = len(ordered), number_of_peaks(len(ordered), alpha) if peaks is None else peaks
     _check(n, alpha, k)
     level, excesses = _tail(ordered, k)
     law = fit_pareto(excesses)
@@ -80,12 +77,30 @@ def fit_pot(scores: np.ndarray, alpha: float, peaks: int | None = None) -> Thres
         value_interval=[float(v) for v in np.percentile(values, [tail, 100 - tail])],
         anderson_darling=distance,
         fit_p_value=float((1 + np.sum(distances >= distance)) / (DRAWS + 1)),
-        stability=[_refit(ordered, j, alpha) for j in (k // 2, 2 * k) if 10 <= j < n],
+        stability=[tail_cut(ordered, alpha, j) for j in (k // 2, 2 * k) if 10 <= j < n],
         mean_excess_ratio=float(above.mean() / expected) if np.isfinite(expected) else None,
     )
 
 
-def _number_of_peaks(n: int, alpha: float) -> int:
+def tail_cut(ordered: np.ndarray, alpha: float, peaks: int) -> dict[str, float]:
+    """The cut-off alone: peaks, shape and value for (n,) ascending scores."""
+    level = float(ordered[len(ordered) - peaks - 1])
+    excesses = ordered[ordered > level] - level
+    law = fit_pareto(excesses)
+    value = _value(level, law, excesses, len(ordered), alpha)
+    return {"peaks": len(excesses), "shape": law.shape, "value": value}
+
+
+def number_of_peaks(n: int, alpha: float) -> int:
+    """How many of n scores make the tail, n ≥ 400.
+
+    Raises:
+        NotEnoughCalibrationRows: with fewer rows nothing can be fitted.
+
+    Reference: Loretan and Phillips (1994).
+    """
+    if n < FEWEST_ROWS:
+        raise NotEnoughCalibrationRows(n, FEWEST_ROWS, alpha)
     return max(int(n ** (2 / 3) / math.log(math.log(n))), math.ceil(2 * n * alpha))
 
 
@@ -120,14 +135,6 @@ def _tail(ordered: np.ndarray, k: int) -> tuple[float, np.ndarray]:
 def _value(level: float, law: Pareto, excesses: np.ndarray, n: int, alpha: float) -> float:
     """P(score > level) is k/n, so that alpha is n alpha / k of the tail."""
     return level + float(law.excess(min(1.0, n * alpha / len(excesses))))
-
-
-def _refit(ordered: np.ndarray, k: int, alpha: float) -> dict[str, float]:
-    level = float(ordered[len(ordered) - k - 1])
-    excesses = ordered[ordered > level] - level
-    law = fit_pareto(excesses)
-    value = _value(level, law, excesses, len(ordered), alpha)
-    return {"peaks": len(excesses), "shape": law.shape, "value": value}
 
 
 def _bootstrap(
