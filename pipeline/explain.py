@@ -77,12 +77,14 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
             if name is None:
                 if place == 0:
                     told.append(LATENT)
-            elif name in probability:
-                likely = float(probability[name][row])
-                told.append(say_category(name, data[name][row], expected[name][row], likely))
+                continue
+            value, wanted = data[name][row], expected[name][row]
+            if name in probability:
+                told.append(say_category(name, value, wanted, float(probability[name][row])))
+            elif name in distances:
+                told.append(say_number(name, value, wanted, bool(distances[name][row] > _FAR)))
             else:
-                far = bool(distances[name][row] > _FAR)
-                told.append(say_number(name, data[name][row], expected[name][row], far))
+                told.append(say_constant(name, value, wanted))
         out.append(told)
     return out
 
@@ -132,6 +134,17 @@ def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
     degree = "far " if far else "just " if digits > 3 else ""
     side = "above" if value > expected else "below"
     return f"{name} {shown} is {degree}{side} the expected {wanted}"
+
+
+def say_constant(name: str, value: Any, usual: Any) -> str:
+    """One reason in words, for a column that held one value in all training rows."""
+    return f"{name} {_shown(value)} is new: in training it was always {_shown(usual)}"
+
+
+def _shown(value: Any) -> str:
+    if _missing(value):
+        return "missing"
+    return quoted(value) if isinstance(value, str) else number(value)
 
 
 def _distances(

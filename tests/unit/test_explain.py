@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from pipeline.explain import LATENT, number, percent, quoted, reasons, say_category, say_number
+from pipeline.explain import (
+    LATENT,
+    number,
+    percent,
+    quoted,
+    reasons,
+    say_category,
+    say_constant,
+    say_number,
+)
 from pipeline.fitting import fit_scorer
 from pipeline.settings import ColumnSettings
 from vae_core import (
@@ -121,6 +130,18 @@ def test_categories_with_expected_value(
     value: object, expected: str, probability: float, text: str
 ) -> None:
     assert say_category("c", value, expected, probability) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "usual", "text"),
+    [
+        (3.0, 0.0, "c 3 is new: in training it was always 0"),
+        ("udp", "tcp", "c 'udp' is new: in training it was always 'tcp'"),
+        (None, "tcp", "c missing is new: in training it was always 'tcp'"),
+    ],
+)
+def test_columns_that_never_varied(value: object, usual: object, text: str) -> None:
+    assert say_constant("c", value, usual) == text
 
 
 def test_numbers_as_people_write_them() -> None:
