@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: venv demo test test-slow test-all lint bench-quality bench-sensitivity bench-page clean
+.PHONY: venv demo test test-slow test-all lint bench-quality bench-sensitivity bench-calibration bench-page clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -59,6 +59,10 @@ bench-quality: $(STAMP)
 # Default settings against tuned ones: docs/sensitivity.md. Resumable too.
 bench-sensitivity: $(STAMP)
 	$(BIN)/python -m benchmarks.sensitivity
+
+# What thresholds promise, simulated and on real data: docs/calibration.md. Resumable too.
+bench-calibration: $(STAMP)
+	$(BIN)/python -m benchmarks.calibration
 
 # The page alone, from the runs that are there.
 bench-page: $(STAMP)

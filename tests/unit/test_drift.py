@@ -71,6 +71,27 @@ def test_false_alarms_are_as_rare_as_promised(draw: Draw, n: int, rows: int) -> 
     assert alarms / runs <= level + 3 * math.sqrt(level * (1 - level) / runs)
 
 
+def test_against_the_calibration_rows_alone_the_bet_would_cry_wolf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Why rows of the night join the bag: what the p-values of `scores` would do."""
+
+    class FixedBag(drift._Bag):
+        def p_values(self, scores: np.ndarray, lots: np.ndarray) -> np.ndarray:
+            before = self.counts.copy()
+            p = super().p_values(scores, lots)
+            self.counts = before
+            return p
+
+    alarms = []
+    for bag in (drift._Bag, FixedBag):
+        monkeypatch.setattr(drift, "_Bag", bag)
+        rng = np.random.default_rng(8)
+        nights = [bet(rng.normal(size=200), rng.normal(size=3000), 0.05) for _ in range(100)]
+        alarms.append(sum(night.row_id is not None for night in nights))
+    assert alarms[0] <= 10 and alarms[1] >= 35
+
+
 @pytest.mark.parametrize(
     ("name", "change", "delay"),
     [
