@@ -31,7 +31,7 @@ from pipeline.preprocess import fit_encoding
 from pipeline.sampling import Rows
 from pipeline.tuning.criterion import judge, mean_ranks, objectives
 from pipeline.tuning.search import Trial, best_of, search
-from pipeline.tuning.space import Settings, space
+from pipeline.tuning.space import BETA, LATENT, WIDTH, Settings, space
 from pipeline.tuning.study import JUDGING_SHARE
 from vae_core import ModelConfig, Scorer, TrainConfig
 
@@ -39,7 +39,7 @@ FILE = "sensitivity.csv"
 DOCS = Path(__file__).parents[1] / "docs"
 OBJECTIVES = objectives(has_elbo=True)
 SCORE = VAEDetector().get_params()["score"]
-SETTINGS = ["latent_dim", "width", "beta"]
+SETTINGS = {LATENT: "latent_dim", WIDTH: "width", BETA: "beta"}
 
 
 def main() -> None:
@@ -80,17 +80,17 @@ def study(split: adbench.Split, dataset: str, seed: int, trials: int) -> list[di
     layout = fit_encoding(rows["all"], kinds).encoding.layout
     default, rule = ModelConfig(), TrainConfig()
     own = {
-        "latent_dim": default.latent_dim_for(layout),
-        "width": default.hidden[0],
-        "beta": rule.beta,
+        LATENT: default.latent_dim_for(layout),
+        WIDTH: default.hidden[0],
+        BETA: rule.beta,
     }
 
     def fit(settings: Settings, part: Mapping[str, np.ndarray]) -> Scorer:
         model, training = default, rule
         if settings is not own:
-            hidden = (int(settings["width"]),) * len(default.hidden)
-            model = replace(default, latent_dim=int(settings["latent_dim"]), hidden=hidden)
-            training = replace(rule, beta=settings["beta"])
+            hidden = (int(settings[WIDTH]),) * len(default.hidden)
+            model = replace(default, latent_dim=int(settings[LATENT]), hidden=hidden)
+            training = replace(rule, beta=settings[BETA])
         return fit_scorer(
             part, stop, kinds, model=model, training=training, score=SCORE, seed=seed
         ).scorer
@@ -124,7 +124,8 @@ def study(split: adbench.Split, dataset: str, seed: int, trials: int) -> list[di
 def line(what: str, trial: Trial, on_test: Mapping[str, float]) -> dict[str, Any]:
     """One line of the file; test rows had no part in any choice."""
     measured = {name: trial.metrics.get(name, float("nan")) for name in OBJECTIVES}
-    return {"what": what, "number": trial.number, **trial.settings, **measured, **on_test}
+    settings = {SETTINGS[name]: value for name, value in trial.settings.items()}
+    return {"what": what, "number": trial.number, **settings, **measured, **on_test}
 
 
 def columns(rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.canvas import ANOMALY, LINE, MUTED, NORMAL, canvas, describe
-from pipeline.tuning.snippet import WORDS
+from pipeline.tuning.space import SPACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def study_figure(result: TuneResult) -> Figure:
         if all(trial.settings[name] > 0 for trial in finished):
             _logarithmic(place)
         place.sharey(places[0])
-        describe(place, "", WORDS[name], TITLES["detection"] if place is places[0] else "")
+        describe(place, "", SPACE[name].label, TITLES["detection"] if place is places[0] else "")
     places[0].legend(frameon=False, fontsize=8, loc="best")
     return figure
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.explain import number
-from pipeline.tuning.space import Settings, sections
+from pipeline.tuning.space import SPACE, Settings, sections
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.tuning.search import Trial
 
-__all__ = ["WORDS", "in_words", "snippet"]
-
-WORDS = {"latent_dim": "latent", "width": "width", "beta": "β"}
+__all__ = ["in_words", "snippet"]
 
 
 def snippet(config: Config, best: Trial, trials: int, run_id: str) -> str:
@@ -31,4 +29,4 @@ def snippet(config: Config, best: Trial, trials: int, run_id: str) -> str:
 
 def in_words(settings: Settings) -> str:
     """Such as "latent 8, width 128, β 0.31"."""
-    return ", ".join(f"{WORDS[name]} {number(value)}" for name, value in settings.items())
+    return ", ".join(f"{SPACE[name].label} {number(value)}" for name, value in settings.items())

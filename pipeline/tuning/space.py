@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-__all__ = ["SPACE", "Bounds", "Settings", "configured", "own_settings", "sections", "space"]
+__all__ = [
+    "BETA",
+    "LATENT",
+    "SPACE",
+    "WIDTH",
+    "Bounds",
+    "Settings",
+    "configured",
+    "own_settings",
+    "sections",
+    "space",
+]
 
 Settings = Mapping[str, float]
 
@@ -20,11 +31,13 @@ class Bounds:
 
     Attributes:
         low, high: both included.
+        label: how figures and messages call it.
         multiple: the setting is a multiple of this; None: any real number, three digits kept.
     """
 
     low: float
     high: float
+    label: str
     multiple: int | None = None
 
     def round(self, value: float) -> float:
@@ -34,10 +47,12 @@ class Bounds:
         return max(self.multiple, round(value / self.multiple) * self.multiple)
 
 
+# SECTION.KEY of the config; a setting that is a list of widths gets one width for all layers.
+LATENT, WIDTH, BETA = "model.latent_dim", "model.hidden", "training.beta"
 SPACE = {
-    "latent_dim": Bounds(1, 64, multiple=1),
-    "width": Bounds(16, 512, multiple=8),
-    "beta": Bounds(0.01, 4.0),
+    LATENT: Bounds(1, 64, "latent", multiple=1),
+    WIDTH: Bounds(16, 512, "width", multiple=8),
+    BETA: Bounds(0.01, 4.0, "β"),
 }
 
 
@@ -49,10 +64,10 @@ def space(layers: int, encoded_width: int, has_elbo: bool) -> dict[str, Bounds]:
         encoded_width: cells of an encoded row.
         has_elbo: whether the model has one, and so a KL that β weighs.
     """
-    latent = SPACE["latent_dim"]
+    latent = SPACE[LATENT]
     narrow = replace(latent, high=min(latent.high, max(latent.low, encoded_width)))
-    has = {"width": layers > 0, "beta": has_elbo}
-    found = SPACE | {"latent_dim": narrow}
+    has = {WIDTH: layers > 0, BETA: has_elbo}
+    found = SPACE | {LATENT: narrow}
     return {name: bounds for name, bounds in found.items() if has.get(name, True)}
 
 
@@ -64,21 +79,23 @@ def own_settings(config: Config, latent_dim: int, searched: Iterable[str]) -> di
         latent_dim: that its model has, where the config leaves it to the model.
         searched: names of settings.
     """
-    own = {
-        "latent_dim": latent_dim,
-        "width": max(config.model.hidden, default=0),
-        "beta": config.training.beta,
-    }
-    return {name: own[name] for name in searched}
+    own = {}
+    for name in searched:
+        section, key = name.split(".")
+        value = getattr(getattr(config, section), key)
+        own[name] = latent_dim if value is None else max(value) if name == WIDTH else value
+    return own
 
 
 def sections(config: Config, settings: Settings) -> dict[str, dict[str, Any]]:
-    """The settings as the config has them: keys by section. All hidden layers get one width."""
-    found: dict[str, dict[str, Any]] = {"model": {"latent_dim": int(settings["latent_dim"])}}
-    if "width" in settings:
-        found["model"]["hidden"] = [int(settings["width"])] * len(config.model.hidden)
-    if "beta" in settings:
-        found["training"] = {"beta": settings["beta"]}
+    """The settings as the config has them: keys by section."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        section, key = name.split(".")
+        written: Any = int(value) if SPACE[name].multiple else value
+        if name == WIDTH:
+            written = [written] * len(config.model.hidden)
+        found.setdefault(section, {})[key] = written
     return found
 
 

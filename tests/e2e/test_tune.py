@@ -80,8 +80,8 @@ def test_a_study_by_flow_then_continued_by_hand(
             assert run.info.status == "FINISHED"
             assert set(run.data.metrics) == METRICS
         settings = json.loads(run.data.tags["settings"])
-        assert float(run.data.params["training.beta"]) == settings["beta"]
-        assert run.data.params["model.latent_dim"] == str(int(settings["latent_dim"]))
+        assert float(run.data.params["training.beta"]) == settings["training.beta"]
+        assert run.data.params["model.latent_dim"] == str(int(settings["model.latent_dim"]))
     assert [f.path for f in client.list_artifacts(run_id, "figures")] == ["figures/study.png"]
 
     by_number = {int(run.data.tags["trial"]): run.data for run in trials}

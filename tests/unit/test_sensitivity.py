@@ -55,7 +55,7 @@ def test_a_study_never_looks_at_the_test_rows() -> None:
         test = rng.normal(size=(60, 4)).astype(np.float32) + shift
         split = Split(train, test, np.arange(60) % 2)
         studies.append(sensitivity.study(split, "made-up", seed=0, trials=3))
-    same = ["what", "number", *sensitivity.SETTINGS, *sensitivity.OBJECTIVES]
+    same = ["what", "number", *sensitivity.SETTINGS.values(), *sensitivity.OBJECTIVES]
     one, other = (pd.DataFrame(lines)[same] for lines in studies)
     pd.testing.assert_frame_equal(one, other)
     assert one.what.tolist() == ["trial"] * 3 + ["default", "tuned"]

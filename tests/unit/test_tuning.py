@@ -18,12 +18,21 @@ from pipeline.tuning.criterion import judge, mean_ranks, objectives
 from pipeline.tuning.figure import study_figure
 from pipeline.tuning.search import Trial, best_of, search
 from pipeline.tuning.snippet import in_words, snippet
-from pipeline.tuning.space import SPACE, Bounds, configured, own_settings, space
+from pipeline.tuning.space import (
+    BETA,
+    LATENT,
+    SPACE,
+    WIDTH,
+    Bounds,
+    configured,
+    own_settings,
+    space,
+)
 from pipeline.tuning.study import TuneResult
 
 START = "name: shop\nsource: {path: inbox}\ncolumns: {a: {role: numeric}}\n"
 OBJECTIVES = ("elbo", "detection")
-OWN = {"latent_dim": 4, "width": 128, "beta": 1.0}
+OWN = {LATENT: 4, WIDTH: 128, BETA: 1.0}
 
 
 @pytest.fixture
@@ -35,17 +44,17 @@ def config(tmp_path: Path) -> Config:
 
 def test_space_has_only_what_the_model_has(config: Config) -> None:
     assert space(2, 300, has_elbo=True) == SPACE
-    assert space(2, 5, has_elbo=True)["latent_dim"].high == 5
-    assert list(space(2, 300, has_elbo=False)) == ["latent_dim", "width"]
-    assert list(space(0, 300, has_elbo=True)) == ["latent_dim", "beta"]
-    assert own_settings(config, 7, SPACE) == {"latent_dim": 7, "width": 128, "beta": 1.0}
+    assert space(2, 5, has_elbo=True)[LATENT].high == 5
+    assert list(space(2, 300, has_elbo=False)) == [LATENT, WIDTH]
+    assert list(space(0, 300, has_elbo=True)) == [LATENT, BETA]
+    assert own_settings(config, 7, SPACE) == {LATENT: 7, WIDTH: 128, BETA: 1.0}
 
 
 def test_settings_are_values_that_a_config_takes(config: Config) -> None:
-    assert [Bounds(1, 64, multiple=1).round(v) for v in (1.2, 1.6, 63.9)] == [1, 2, 64]
-    assert [Bounds(16, 512, multiple=8).round(v) for v in (1.0, 17.0, 509.0)] == [8, 16, 512]
-    assert Bounds(0.01, 4.0).round(0.123456) == 0.123
-    changed = configured(config, {"latent_dim": 3.0, "width": 48.0, "beta": 0.2})
+    assert [SPACE[LATENT].round(v) for v in (1.2, 1.6, 63.9)] == [1, 2, 64]
+    assert [SPACE[WIDTH].round(v) for v in (1.0, 17.0, 509.0)] == [8, 16, 512]
+    assert Bounds(0.01, 4.0, "β").round(0.123456) == 0.123
+    changed = configured(config, {LATENT: 3.0, WIDTH: 48.0, BETA: 0.2})
     assert changed.model.latent_dim == 3
     assert changed.model.hidden == (48, 48)
     assert changed.training.beta == 0.2
@@ -54,7 +63,7 @@ def test_settings_are_values_that_a_config_takes(config: Config) -> None:
 
 
 def test_the_snippet_is_what_the_config_needs(config: Config) -> None:
-    best = Trial(7, {"latent_dim": 3.0, "width": 48.0, "beta": 0.2}, {})
+    best = Trial(7, {LATENT: 3.0, WIDTH: 48.0, BETA: 0.2}, {})
     text = snippet(config, best, 30, "run")
     assert str(config.path) in text and "Trial 7 of 30" in text
     merged = yaml.safe_load(START) | yaml.safe_load(text)
@@ -105,7 +114,7 @@ def test_the_earlier_of_equals_is_best_and_failures_never() -> None:
 
 def bowl(number: int, settings: Mapping[str, float]) -> dict[str, float]:
     """Best at latent 8 and β 0.1, whatever the width; both objectives agree."""
-    distance = np.log(settings["latent_dim"] / 8) ** 2 + np.log(settings["beta"] / 0.1) ** 2
+    distance = np.log(settings[LATENT] / 8) ** 2 + np.log(settings[BETA] / 0.1) ** 2
     return {"elbo": -float(distance), "detection": float(np.exp(-distance))}
 
 
@@ -148,10 +157,10 @@ def test_what_settings_cannot_bring_about_ends_the_search() -> None:
 
 
 def test_the_config_s_own_settings_may_lie_outside_the_space() -> None:
-    own = {"latent_dim": 200, "width": 1024, "beta": 0.0}
+    own = {LATENT: 200, WIDTH: 1024, BETA: 0.0}
 
     def flat(number: int, settings: Mapping[str, float]) -> dict[str, float]:
-        return {"elbo": 0.0, "detection": 0.5 + settings["width"] / 4096}
+        return {"elbo": 0.0, "detection": 0.5 + settings[WIDTH] / 4096}
 
     done = search(flat, SPACE, own, OBJECTIVES, trials=3)
     assert done[0].settings == own
