@@ -143,6 +143,7 @@ def tune(
             seed=config.seed,
             known=_known(home, config, study),
         )
+        report(progress, trials, trials, "ranking the trials")
         best = best_of(done, names)
         if best is None:
             raise TuningError(
