@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from vae_core import Threshold
 
+POOR_FIT = 0.01
+
 
 def verdict(
     closing: dict[str, Any], alerts: int, threshold: Threshold, config: Config
@@ -111,9 +113,15 @@ def threshold_in_words(threshold: Threshold) -> str:
             f"recall {percent(found['recall'])}"
         )
     aim = "for at most" if threshold.guarantee else "aiming at"
+    return f"{value}, {aim} {percent(threshold.alpha)} false alarms{warning(threshold)}"
+
+
+def warning(threshold: Threshold) -> str:
+    """What a `pot` threshold whose tail is none must not be shown without; else empty."""
     fit = threshold.parameters.get("fit_p_value")
-    poor = "; its tail fits badly, do not rely on it" if fit is not None and fit < 0.01 else ""
-    return f"{value}, {aim} {percent(threshold.alpha)} false alarms{poor}"
+    if fit is None or fit >= POOR_FIT:
+        return ""
+    return f"; its tail fits badly (p = {fit:.2g}), do not rely on it"
 
 
 def _odds(log10: float) -> str:

@@ -106,13 +106,15 @@ def trained(console: Console, name: str, result: TrainResult) -> None:
 
 def calibrated(console: Console, name: str, result: CalibrateResult) -> None:
     """Print the version, its thresholds with their intervals, and its gates."""
+    from pipeline.verdict import warning
+
     facts(
         console,
         f"Calibrated {name}, version {result.version}: "
         + ("champion" if result.promoted else "challenger, not promoted"),
         {
             kind: f"{t.value:.6g}  {t.method}, alpha {t.alpha:g}, {t.n:,} rows; true rate "
-            f"{t.interval[0]:.4f} to {t.interval[1]:.4f}"
+            f"{t.interval[0]:.3g} to {t.interval[1]:.3g}{warning(t)}"
             for kind, t in result.thresholds.items()
         },
     )
