@@ -45,7 +45,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):
 
     Args:
         alpha: false-positive rate of `predict` for rows like the training rows, in (0, 1).
-        score: primary score: elbo, reconstruction_error, either, both or combined.
+        score: primary score: elbo, reconstruction_error, latent_distance, either, both or
+            combined.
         members: networks in the ensemble; None takes the tuned default, as below.
         latent_dim: latent size; None chooses from the number of columns.
         hidden: widths of the hidden layers, multiples of 8.
@@ -59,7 +60,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         guarantee_: whether P(predict = −1) ≤ alpha holds for rows exchangeable with X. False
             where X was too small for a calibration part of its own.
         expected_: scalar rest of `explain`.
-        dropped_columns_: constant columns that were left out.
+        dropped_columns_: constant columns: not modelled, but a change of one counts.
         history_: training history, see `vae_core.TrainResult`.
     """
 
@@ -67,7 +68,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         self,
         *,
         alpha: float = 0.05,
-        score: str = "elbo",
+        score: str = "combined",
         members: int | None = None,
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -152,7 +153,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
     def explain(self, X: Any) -> np.ndarray:
         """(N, D) each column's share of the anomaly score; positive = more anomalous.
 
-        Dropped columns contribute 0. `sum(1) + latent + expected_` is the anomaly score, with
+        `sum(1) + latent + expected_` is the anomaly score, with
         `latent` from `score_frame`.
         """
         scorer = self._scorer()

@@ -13,6 +13,7 @@ import torch
 from pipeline.preprocess import FeatureColumn, FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_threshold
 from vae_core import (
+    Codes,
     ModelConfig,
     Scorer,
     TrainConfig,
@@ -22,10 +23,10 @@ from vae_core import (
     choose_device,
     column_statistics,
     diagnose,
-    robust_scale,
     train,
 )
 from vae_core.models import MODELS
+from vae_core.scores import latent_means
 
 Data = Mapping[str, np.ndarray]
 Reporter = Callable[[dict[str, float]], None]
@@ -55,7 +56,7 @@ def fit_scorer(
     *,
     model: ModelConfig | None = None,
     training: TrainConfig | None = None,
-    score: str = "elbo",
+    score: str = "combined",
     device: str = "auto",
     seed: int = 0,
     report: Reporter | None = None,
@@ -90,15 +91,17 @@ def fit_scorer(
     result = train(network, x, held_out, training, seed=seed, report=report)
     seconds = perf_counter() - started
     network.eval()
+    codes = Codes.of(latent_means(network, x.cpu()).to(place), seed)
     scorer = Scorer(
         encoding=encoding,
         model=network,
+        codes=codes,
         config=model,
-        statistics=column_statistics(encoding, network, validation),
+        statistics=column_statistics(encoding, network, codes, validation),
         score_kind=score,
         diagnostics=diagnose(network, held_out),
     )
-    scorer.scales = _scales(scorer, validation)
+    scorer.fit_scales(validation)
     return FitResult(scorer, result, dropped, seconds)
 
 
@@ -149,9 +152,3 @@ def calibration_scores(scorer: Scorer, rows: Data) -> dict[str, np.ndarray]:
     if scorer.model.has_elbo:
         scores["elbo"] = raw.elbo_score
     return scores
-
-
-def _scales(scorer: Scorer, validation: Data) -> tuple[float, float]:
-    raw = scorer.raw_scores(validation)
-    error = robust_scale(raw.reconstruction_error)
-    return (robust_scale(raw.elbo_score) if scorer.model.has_elbo else 1.0), error

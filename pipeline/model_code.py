@@ -124,16 +124,19 @@ class AnomalyModel(PythonModel):
 
 
 def _columns(frame: pd.DataFrame, encoding: Any) -> dict[str, np.ndarray]:
-    missing = [name for name in encoding.names if name not in frame.columns]
+    missing = [name for name in encoding.required if name not in frame.columns]
     if missing:
         raise ValueError(f"missing column(s): {', '.join(missing)}")
     repeated = [name for name in encoding.names if frame.columns.tolist().count(name) > 1]
     if repeated:
         raise ValueError(f"column(s) given twice: {', '.join(repeated)}")
+    constants = encoding.constants.columns
     numeric = {column.name for column in encoding.numeric}
+    numeric |= {column.name for column in constants if not isinstance(column.value, str)}
     return {
         name: _numbers(name, frame[name]) if name in numeric else _objects(frame[name])
         for name in encoding.names
+        if name in frame.columns
     }
 
 

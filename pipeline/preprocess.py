@@ -8,7 +8,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vae_core import BinaryColumn, CategoricalColumn, Column, Encoding, NumericColumn, canonical
+from vae_core import (
+    BinaryColumn,
+    CategoricalColumn,
+    Column,
+    ConstantColumn,
+    Encoding,
+    NumericColumn,
+    canonical,
+)
 
 # Excess kurtosis beyond which a column's tail is bent by asinh. A Laplace has 3, an exponential 6.
 HEAVY_TAIL = 30.0
@@ -26,7 +34,7 @@ class FeatureColumn(Protocol):
 
 
 class FittedEncoding(NamedTuple):
-    """The encoding, and the columns left out because they hold one value only."""
+    """The encoding, and the columns that are not modelled since they hold one value at most."""
 
     encoding: Encoding
     dropped: tuple[str, ...]
@@ -50,14 +58,23 @@ def fit_encoding(
     for name, column in columns.items():
         if column.role not in FITTERS:
             continue
-        one = FITTERS[column.role](name, data[name], column.nullable)
+        one: Column | None = FITTERS[column.role](name, data[name], column.nullable)
         if one is None:
             dropped.append(name)
-        else:
+            one = fit_constant(name, data[name])
+        if one is not None:
             fitted.append(one)
-    if not fitted:
+    if all(isinstance(column, ConstantColumn) for column in fitted):
         raise ValueError("every feature column is constant: there is nothing to learn")
     return FittedEncoding(Encoding(fitted), tuple(dropped))
+
+
+def fit_constant(name: str, values: np.ndarray) -> ConstantColumn | None:
+    """The one value of (N,) cells, to be watched; None where cells are missing."""
+    value = canonical(values[0]) if values.dtype == object else float(values[0])
+    if value is None or value != value:
+        return None
+    return ConstantColumn(name, value, rows=len(values))
 
 
 def fit_numeric(name: str, values: np.ndarray, nullable: bool) -> NumericColumn | None:

@@ -98,6 +98,9 @@ class ModelSettings(Section):
 
     variant: str = Field("vae", description="which model; see vae_core/models")
     members: int = Field(4, ge=1, description="networks trained side by side; scores are means")
+    denoisers: int | None = Field(
+        None, ge=0, description="members that learn to denoise; null: half of them"
+    )
     latent_dim: int | None = Field(None, ge=1, description="latent size; null chooses one")
     hidden: tuple[int, ...] = Field((128, 128), description="hidden widths, multiples of 8")
     draws: int = Field(4, ge=1, description="points for the ELBO's expectation; 1 or even")
@@ -124,24 +127,27 @@ class TrainSettings(Section):
     """How the model is trained; the fields of `vae_core.TrainConfig`."""
 
     beta: float = Field(1.0, ge=0, description="weight of the KL while training")
+    denoiser_beta: float = Field(0.1, ge=0, description="the same for members that denoise")
     free_bits: float = Field(0.0, ge=0, description="nats per latent that cost nothing")
     warmup: float = Field(0.1, ge=0, le=1, description="share of steps over which beta rises")
     noise: float = Field(0.0, ge=0, description="noise on numeric inputs, scaled units")
+    denoiser_noise: float = Field(0.3, ge=0, description="the same for members that denoise")
     drop: float = Field(0.05, ge=0, lt=1, description="share of input cells hidden")
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     batch_size: int = Field(128, ge=1, description="rows per member and step")
     max_epochs: int = Field(400, ge=1, description="passes over the training rows at most")
-    max_steps: int = Field(2000, ge=1, description="steps at most")
+    max_steps: int = Field(1000, ge=1, description="steps at most")
     patience: int = Field(10, ge=1, description="evaluations without progress before stopping")
     clip_norm: float = Field(50.0, gt=0, description="largest gradient norm per member")
+    trim: float = Field(0.0, ge=0, lt=1, description="share of each batch, its worst, left out")
     precision: Literal["auto", "fp32"] = Field("auto", description="auto: bf16 where it helps")
 
 
 class ThresholdSettings(Section):
     """What is flagged."""
 
-    score: str = "elbo"
+    score: str = "combined"
     method: str = "conformal"
     alpha: float = Field(0.05, gt=0, lt=1, description="promised false-positive rate")
     conditional_delta: float | None = Field(

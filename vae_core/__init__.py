@@ -2,11 +2,14 @@
 
 from .additive import ColumnStatistics, column_statistics
 from .calibration import NotCalibratedError, Threshold, conformal_cut, conformal_rank, p_values
-from .columns import BinaryColumn, CategoricalColumn, Column, Encoding, NumericColumn, canonical
+from .canonical import canonical
+from .columns import BinaryColumn, CategoricalColumn, Column, Encoding, NumericColumn
+from .constants import ConstantColumn
 from .device import choose_device
 from .diagnostics import diagnose
 from .joining import JOINS, SCORE_KINDS, robust_scale
 from .models import MODELS, ModelConfig, build_model
+from .neighbours import Codes
 from .scorer import (
     Explanation,
     RawScores,
@@ -21,8 +24,10 @@ __all__ = [
     "SCORE_KINDS",
     "BinaryColumn",
     "CategoricalColumn",
+    "Codes",
     "Column",
     "ColumnStatistics",
+    "ConstantColumn",
     "Encoding",
     "Explanation",
     "ModelConfig",

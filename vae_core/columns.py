@@ -12,29 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .canonical import canonical
+from .constants import ConstantColumn, Constants
+
 # Squares of encoded values, summed over thousands of columns, must stay finite in float32.
 LARGEST = 1e17
 UNSEEN = 0  # index of the bucket that rare and never-seen categories share
-
-
-def canonical(value: Any) -> str | None:
-    """One spelling per category, whatever type the source used: 5, 5.0 and "5" are the same.
-
-    Args:
-        value: str, bool, int, float or None; NaN and None are missing.
-
-    Returns:
-        the category's text, or None where the cell is missing.
-    """
-    if value is None or value != value:
-        return None
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 @dataclass(frozen=True)
@@ -75,11 +58,13 @@ class CategoricalColumn:
         return len(self.categories) + 1
 
 
-Column = NumericColumn | BinaryColumn | CategoricalColumn
+ModelledColumn = NumericColumn | BinaryColumn | CategoricalColumn
+Column = ModelledColumn | ConstantColumn
 KINDS: dict[str, type[Column]] = {
     "numeric": NumericColumn,
     "binary": BinaryColumn,
     "categorical": CategoricalColumn,
+    "constant": ConstantColumn,
 }
 
 
@@ -127,22 +112,27 @@ class Encoding:
     """The columns a model knows, and the maps between raw cells and encoded rows.
 
     Args:
-        columns: in the user's order; `names` keeps it, encoded rows group columns by kind.
+        columns: in the user's order; `names` keeps it. Encoded rows group the modelled ones by
+            kind; constant columns have no cell in them.
+
+    Raises:
+        ValueError: no column is modelled, or two have one name.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        if not columns:
-            raise ValueError("an encoding needs at least one column")
         self.columns = tuple(columns)
         self.numeric = [c for c in columns if isinstance(c, NumericColumn)]
         self.binary = [c for c in columns if isinstance(c, BinaryColumn)]
         self.categorical = [c for c in columns if isinstance(c, CategoricalColumn)]
-        grouped: list[Column] = [*self.numeric, *self.binary, *self.categorical]
-        position = {c.name: i for i, c in enumerate(grouped)}
-        if len(position) != len(grouped):
+        self.constants = Constants([c for c in columns if isinstance(c, ConstantColumn)])
+        grouped: list[ModelledColumn] = [*self.numeric, *self.binary, *self.categorical]
+        if not grouped:
+            raise ValueError("an encoding needs at least one column that is not constant")
+        position = {c.name: i for i, c in enumerate([*grouped, *self.constants.columns])}
+        if len(position) != len(columns):
             raise ValueError("column names must be unique")
         self.grouped = grouped
-        # terms[:, order] turns the grouped order into the user's order
+        # terms[:, order] turns the grouped order, constants last, into the user's order
         self.order = np.array([position[c.name] for c in columns])
         self.layout = Layout(
             numeric=len(self.numeric),
@@ -158,6 +148,11 @@ class Encoding:
     def names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns)
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that are modelled: rows cannot be encoded without them."""
+        return tuple(c.name for c in self.columns if not isinstance(c, ConstantColumn))
+
     def encode(self, data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Raw columns to encoded rows.
 
@@ -171,10 +166,10 @@ class Encoding:
             ValueError: a column is absent, a required cell is missing, a number is infinite, or a
                 binary column holds a third value; the message names the column and counts rows.
         """
-        absent = [name for name in self.names if name not in data]
+        absent = [name for name in self.required if name not in data]
         if absent:
             raise ValueError(f"missing column(s): {', '.join(absent)}")
-        rows = len(data[self.names[0]])
+        rows = len(data[self.required[0]])
         x = np.zeros((rows, self.layout.width), dtype=np.float32)
         observed = np.ones((rows, self.layout.columns), dtype=bool)
         log_jacobian = self._encode_numeric(data, x, observed)
@@ -275,6 +270,9 @@ class Encoding:
                 missing = x[:, self.layout.mask.start + self.layout.nullable.index(i)] < 0.5
                 values[missing] = np.nan if isinstance(c, NumericColumn) else None
             out[c.name] = values
+        for constant in self.constants.columns:
+            kind = object if isinstance(constant.value, str) else np.float64
+            out[constant.name] = np.full(len(x), constant.value, dtype=kind)
         return {name: out[name] for name in self.names}
 
     def to_dict(self) -> list[dict[str, Any]]:

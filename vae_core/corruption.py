@@ -13,7 +13,7 @@ class Corruption:
 
     Args:
         layout: of the rows.
-        noise: standard deviation added to numeric cells, scaled units.
+        noise: (K,) standard deviation that each member's numeric cells get, scaled units.
         drop: probability that a category is hidden in the unseen bucket, and that an observed
             nullable cell is blanked.
         generator: on the rows' device.
@@ -22,15 +22,21 @@ class Corruption:
     """
 
     def __init__(
-        self, layout: Layout, noise: float, drop: float, generator: torch.Generator
+        self, layout: Layout, noise: Tensor, drop: float, generator: torch.Generator
     ) -> None:
-        self.layout, self.noise, self.drop, self.generator = layout, noise, drop, generator
+        self.layout, self.drop, self.generator = layout, drop, generator
+        self.noisy = noise.nonzero().squeeze(1)
+        self.noise = noise[self.noisy].view(-1, 1, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         layout = self.layout
         x = x.clone()
-        if self.noise and layout.numeric:
-            x[..., : layout.numeric] += self.noise * self._random(x, layout.numeric, normal=True)
+        if len(self.noisy) and layout.numeric:
+            rows = x[self.noisy]
+            rows[..., : layout.numeric] += self.noise * self._random(
+                rows, layout.numeric, normal=True
+            )
+            x[self.noisy] = rows
         if not self.drop:
             return x
         for block in layout.one_hots:

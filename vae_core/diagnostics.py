@@ -27,6 +27,7 @@ def diagnose(model: Model, x: Tensor) -> dict[str, Any]:
         x: (N, W) encoded rows on the model's device; the first 1,000 are used.
 
     Returns:
+        What the generative members say:
         active_units: mean over members of the latents with Var_x(mu) > 0.01;
         latent_dim: L;
         kl_per_dimension: L values in nats, mean over rows and members, largest first per member;
@@ -38,7 +39,7 @@ def diagnose(model: Model, x: Tensor) -> dict[str, Any]:
         (2016), ELBO surgery (mutual information).
     """
     x = x[:ROWS]
-    posterior = model.encode(x[None])
+    posterior = model.encode(x[None]).of(model.roles.generative)
     latent = posterior.mu.shape[-1]
     spread = posterior.mu.var(dim=1, correction=0)
     active = (spread > ACTIVE_VARIANCE).sum(-1)

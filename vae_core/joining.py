@@ -1,8 +1,11 @@
-"""Two scores joined into the one that is calibrated.
+"""Scores joined into the one that is calibrated.
 
 Joining p-values, or fitting the join on calibration rows, would break the guarantee; so scores are
-standardised by numbers of validation rows, fixed before calibration: the mean to 0, a robust scale
-to 1. With the mean at 0, a joined score is the sum of its columns' excess over validation rows.
+standardised by numbers of validation rows, fixed before calibration: their typical value to 0, a
+robust scale to 1. The reconstruction error joins by its square root, a distance as the latent
+distance is one: one absurd cell then does not outshout everything else.
+
+Legend: A additive scores (ELBO score, reconstruction error, latent distance), N rows.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-SCORE_KINDS = ("elbo", "reconstruction_error", "either", "both", "combined")
+SINGLE_SCORES = ("elbo", "reconstruction_error", "latent_distance")
 
 
 def robust_scale(scores: np.ndarray) -> float:
@@ -20,26 +23,27 @@ def robust_scale(scores: np.ndarray) -> float:
     return spread if spread > 0 else float(np.std(scores)) or 1.0
 
 
-Weights = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# (A, N) standardised scores to their (A, N) weights in the joined one
+Weights = Callable[[np.ndarray], np.ndarray]
 
 
-def _attained_by_larger(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    first = (a >= b).astype(np.float64)
-    return first, 1.0 - first
+def _attained_by_larger(scores: np.ndarray) -> np.ndarray:
+    first = scores[0] >= scores[1]
+    return np.stack([first, ~first, np.zeros_like(first)]).astype(np.float64)
 
 
-def _attained_by_smaller(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    first = (a <= b).astype(np.float64)
-    return first, 1.0 - first
+def _attained_by_smaller(scores: np.ndarray) -> np.ndarray:
+    first = scores[0] <= scores[1]
+    return np.stack([first, ~first, np.zeros_like(first)]).astype(np.float64)
 
 
-def _sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.ones_like(a), np.ones_like(b)
+def _sum(scores: np.ndarray) -> np.ndarray:
+    return np.ones_like(scores)
 
 
-# weights of the two standardised scores in the joined one, row by row
 JOINS: dict[str, Weights] = {
-    "either": _attained_by_larger,
-    "both": _attained_by_smaller,
-    "combined": _sum,
+    "either": _attained_by_larger,  # the larger of ELBO score and reconstruction error
+    "both": _attained_by_smaller,  # the smaller of the two
+    "combined": _sum,  # the sum of all three
 }
+SCORE_KINDS = (*SINGLE_SCORES, *JOINS)

@@ -21,11 +21,12 @@ from .additive import AdditiveScore, ColumnStatistics, RowScores
 from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
 from .columns import Encoding
 from .device import choose_device
-from .joining import JOINS, SCORE_KINDS
+from .joining import JOINS, SCORE_KINDS, SINGLE_SCORES, robust_scale
 from .models import Model, ModelConfig, build_model
+from .neighbours import Codes
 from .scores import expected_rows, latent_means
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CALIBRATED = ("anomaly_score", "reconstruction_error", "elbo")
 Data = Mapping[str, np.ndarray]
 
@@ -39,7 +40,9 @@ class RawScores(NamedTuple):
         elbo: nats per row of the original columns, higher is better; NaN for an autoencoder.
         elbo_score: −elbo plus the validation mean of each missing cell.
         kl: nats per row.
-        latent: KL's part of the primary score, above its validation mean.
+        latent_distance: to the nearest training codes.
+        latent: the part of the primary score that belongs to no column, KL and latent distance,
+            above its validation mean.
     """
 
     anomaly_score: np.ndarray
@@ -47,6 +50,7 @@ class RawScores(NamedTuple):
     elbo: np.ndarray
     elbo_score: np.ndarray
     kl: np.ndarray
+    latent_distance: np.ndarray
     latent: np.ndarray
 
 
@@ -55,7 +59,7 @@ class Explanation(NamedTuple):
 
     Attributes:
         contributions: (N, D), positive = more anomalous than validation rows are on average.
-        latent: (N,) the KL's part.
+        latent: (N,) what belongs to no column: the KL's part and the latent distance's.
         expected: the rest, the mean score of validation rows; 0 for joined scores.
         names: D column names.
     """
@@ -73,10 +77,12 @@ class Scorer:
     Args:
         encoding: raw columns to encoded rows.
         model: trained.
+        codes: of training rows, for the latent distance.
         config: the model's shape.
         statistics: validation means.
         score_kind: one of `SCORE_KINDS`.
-        scales: units of the ELBO score and of the reconstruction error, for joins.
+        scales: for joins, the units of the ELBO score, of the root of the reconstruction error
+            and of the latent distance.
         calibration: sorted calibration scores by the names in `CALIBRATED`.
         thresholds: by the same names.
         diagnostics: see `diagnose`.
@@ -88,10 +94,11 @@ class Scorer:
 
     encoding: Encoding
     model: Model
+    codes: Codes
     config: ModelConfig
     statistics: ColumnStatistics
     score_kind: str = "elbo"
-    scales: tuple[float, float] = (1.0, 1.0)
+    scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     thresholds: dict[str, Threshold] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
@@ -126,7 +133,8 @@ class Scorer:
             elbo=parts.elbo,
             elbo_score=parts.elbo_score.total if self.model.has_elbo else parts.elbo,
             kl=parts.kl,
-            latent=weights[0] * parts.elbo_score.latent,
+            latent_distance=parts.distance.total,
+            latent=_latent(parts, weights),
         )
 
     def score(self, data: Data, alpha: float | None = None) -> dict[str, np.ndarray]:
@@ -180,20 +188,20 @@ class Scorer:
         )
         return Explanation(
             contributions=contributions[:, self.encoding.order],
-            latent=weights[0] * parts.elbo_score.latent,
+            latent=_latent(parts, weights),
             expected=self._expected(parts),
             names=self.names,
         )
 
     def reconstruct(self, data: Data) -> dict[str, np.ndarray]:
         """What the model expects in each cell, in raw units; the likeliest category."""
-        expected = expected_rows(self.model, self._encode(data)[0]).numpy()
+        expected = expected_rows(self.model, self._encode(data)).numpy()
         expected[:, self.encoding.layout.mask] = 1.0
         return self.encoding.decode(expected)
 
     def expected_probability(self, data: Data) -> dict[str, np.ndarray]:
         """(N,) model's probability of the observed value, per binary or categorical column."""
-        x = self._encode(data)[0]
+        x = self._encode(data)
         expected = expected_rows(self.model, x).numpy()
         layout, observed = self.encoding.layout, x.numpy()
         out: dict[str, np.ndarray] = {}
@@ -214,18 +222,18 @@ class Scorer:
         if not self.model.has_elbo:
             raise ValueError(f"a {self.config.variant} has no prior: it cannot generate rows")
         members, latent = self.model.members, self.model.draws.shape[1]
+        generative = self.model.roles.generative
         generator = torch.Generator(device=self.device).manual_seed(seed)
-        each = -(-n // members)
+        each = -(-n // generative.stop)
         z = torch.randn(members, 1, each, latent, generator=generator, device=self.device)
-        x = self.model.likelihood.sample(self.model.decode(z), generator)
+        x = self.model.likelihood.sample(self.model.decode(z), generator)[generative]
         return self.encoding.decode(
             x.permute(2, 0, 1, 3).reshape(-1, x.shape[-1])[:n].cpu().numpy()
         )
 
     def embed(self, data: Data) -> np.ndarray:
         """(N, L) posterior means of the first member."""
-        means = latent_means(self.model, self._encode(data)[0]).numpy()
-        return means[:, : self.model.draws.shape[1]]
+        return latent_means(self.model, self._encode(data))[0].numpy()
 
     def save(self, folder: str | Path) -> None:
         """Write `scorer.json` and `scorer.safetensors`; the JSON last, so that it vouches."""
@@ -234,14 +242,15 @@ class Scorer:
         tensors = {f"model.{k}": v.cpu().contiguous() for k, v in self.model.state_dict().items()}
         for name, values in self.calibration.items():
             tensors[f"calibration.{name}"] = torch.from_numpy(values)
-        for name in ColumnStatistics._fields[:4]:
-            tensors[f"statistics.{name}"] = torch.from_numpy(getattr(self.statistics, name))
+        for name, value in self.statistics._asdict().items():
+            tensors[f"statistics.{name}"] = torch.as_tensor(value, dtype=torch.float64)
+        tensors["codes.points"] = self.codes.points.cpu().contiguous()
         save_file(tensors, folder / "scorer.safetensors")
         document = {
             "schema_version": SCHEMA_VERSION,
             "columns": self.encoding.to_dict(),
             "model": asdict(self.config),
-            "statistics": {"kl": self.statistics.kl},
+            "neighbours": self.codes.neighbours,
             "score_kind": self.score_kind,
             "scales": list(self.scales),
             "thresholds": {k: t.to_dict() for k, t in self.thresholds.items()},
@@ -258,15 +267,16 @@ class Scorer:
 
         Raises:
             FileNotFoundError: no scorer there.
-            ValueError: written by a newer version, or the device is not to be had.
+            ValueError: written by another version, or the device is not to be had.
         """
         folder = Path(folder)
         document = json.loads((folder / "scorer.json").read_text(encoding="utf-8"))
         version = document["schema_version"]
-        if version > SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
+            remedy = "update the package" if version > SCHEMA_VERSION else "train it again"
             raise ValueError(
-                f"{folder} was saved with scorer schema {version}; this code reads up to "
-                f"{SCHEMA_VERSION}: update the package"
+                f"{folder} was saved with scorer schema {version}; this code reads "
+                f"{SCHEMA_VERSION}: {remedy}"
             )
         tensors = load_file(folder / "scorer.safetensors")
         encoding = Encoding.from_dict(document["columns"])
@@ -274,12 +284,17 @@ class Scorer:
         config = ModelConfig(**{**fields, "hidden": tuple(fields["hidden"])})
         model = build_model(encoding.layout, config)
         model.load_state_dict(_with_prefix(tensors, "model."))
-        statistics = {k: v.numpy() for k, v in _with_prefix(tensors, "statistics.").items()}
+        statistics: dict[str, Any] = {
+            k: v.numpy() if v.dim() else v.item()
+            for k, v in _with_prefix(tensors, "statistics.").items()
+        }
+        place = choose_device(device)
         return Scorer(
             encoding=encoding,
-            model=model.to(choose_device(device)).eval(),
+            model=model.to(place).eval(),
+            codes=Codes(tensors["codes.points"].to(place), document["neighbours"]),
             config=config,
-            statistics=ColumnStatistics(**statistics, kl=document["statistics"]["kl"]),
+            statistics=ColumnStatistics(**statistics),
             score_kind=document["score_kind"],
             scales=tuple(document["scales"]),
             calibration={k: v.numpy() for k, v in _with_prefix(tensors, "calibration.").items()},
@@ -288,46 +303,55 @@ class Scorer:
             metadata=document["metadata"],
         )
 
-    def _encode(self, data: Data) -> tuple[torch.Tensor, np.ndarray]:
-        x, log_jacobian = self.encoding.encode(data)
-        return torch.from_numpy(x), log_jacobian
+    def fit_scales(self, validation: Data) -> None:
+        """Take the units that joins standardise with from validation rows."""
+        elbo_score, error, distance = (s.total for s in self._parts(validation).scores)
+        elbo = robust_scale(elbo_score) if self.model.has_elbo else 1.0
+        self.scales = (elbo, robust_scale(np.sqrt(error)), robust_scale(distance))
+
+    def _encode(self, data: Data) -> torch.Tensor:
+        return torch.from_numpy(self.encoding.encode(data)[0])
 
     def _parts(self, data: Data) -> RowScores:
-        x, log_jacobian = self._encode(data)
-        return RowScores.of(self.model, x, log_jacobian, self.statistics)
+        return RowScores.of(self.encoding, self.model, self.codes, data, self.statistics)
 
-    def _weights(self, parts: RowScores) -> tuple[np.ndarray, np.ndarray]:
-        """Row weights of the ELBO score and the reconstruction error in the primary score."""
+    def _weights(self, parts: RowScores) -> np.ndarray:
+        """(A, N) row weights of the scores' excess in the primary score."""
         rows = len(parts.kl)
-        if self.score_kind == "elbo":
-            return np.ones(rows), np.zeros(rows)
-        if self.score_kind == "reconstruction_error":
-            return np.zeros(rows), np.ones(rows)
-        standardised = [
-            s.excess / scale for s, scale in zip(parts.scores, self.scales, strict=True)
-        ]
-        weights = JOINS[self.score_kind](*standardised)
-        return weights[0] / self.scales[0], weights[1] / self.scales[1]
+        if self.score_kind not in JOINS:
+            weights = np.zeros((len(SINGLE_SCORES), rows))
+            weights[SINGLE_SCORES.index(self.score_kind)] = 1.0
+            return weights
+        # √e − √ē = (e − ē) / (√e + √ē): the root's excess stays a sum over columns
+        root = np.sqrt(parts.error.total) + np.sqrt(parts.error.expected)
+        slopes = np.ones((len(SINGLE_SCORES), rows))
+        slopes[1] = 1.0 / np.maximum(root, np.finfo(np.float64).tiny)
+        slopes /= np.array(self.scales)[:, None]
+        return JOINS[self.score_kind](slopes * np.stack([s.excess for s in parts.scores])) * slopes
 
-    def _primary(self, parts: RowScores, weights: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        if self.score_kind in JOINS:
-            return weights[0] * parts.elbo_score.excess + weights[1] * parts.error.excess
-        return self._single(parts).total
+    def _primary(self, parts: RowScores, weights: np.ndarray) -> np.ndarray:
+        if self.score_kind not in JOINS:
+            return self._single(parts).total
+        return sum(w * s.excess for w, s in zip(weights, parts.scores, strict=True))
 
     def _expected(self, parts: RowScores) -> float:
         return 0.0 if self.score_kind in JOINS else self._single(parts).expected
 
     def _single(self, parts: RowScores) -> AdditiveScore:
-        return parts.elbo_score if self.score_kind == "elbo" else parts.error
+        return parts.scores[SINGLE_SCORES.index(self.score_kind)]
+
+
+def _latent(parts: RowScores, weights: np.ndarray) -> np.ndarray:
+    return sum(w * s.latent for w, s in zip(weights, parts.scores, strict=True))
 
 
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:
     if kind not in SCORE_KINDS:
         raise ValueError(f"unknown score {kind!r}; known: {', '.join(SCORE_KINDS)}")
-    if kind != "reconstruction_error" and not has_elbo:
+    if (kind == "elbo" or kind in JOINS) and not has_elbo:
         raise ValueError(
             f"score {kind!r} needs an ELBO, and a model of variant {variant!r} has none: "
-            "use score 'reconstruction_error', or variant 'vae'"
+            "use score 'reconstruction_error' or 'latent_distance', or variant 'vae'"
         )
 
 

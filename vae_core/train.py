@@ -31,9 +31,11 @@ class TrainConfig:
 
     Attributes:
         beta: weight of the KL in the objective (scores always use 1).
+        denoiser_beta: the same for the members that learn to denoise.
         free_bits: nats per latent left unpenalised.
         warmup: share of the steps over which the KL's weight rises linearly from 0.
-        noise: standard deviation of the noise added to numeric inputs, scaled units (denoising).
+        noise: standard deviation of the noise added to numeric inputs, scaled units.
+        denoiser_noise: the same for the members that learn to denoise.
         drop: probability that an input category is hidden in the unseen bucket, and that an
             observed nullable cell is blanked, so that both are known to the encoder.
         learning_rate, weight_decay: of AdamW; the rate falls to 0 along a cosine.
@@ -42,21 +44,26 @@ class TrainConfig:
         patience: evaluations without a better validation objective before a member stops
             counting; training ends when no member counts.
         clip_norm: largest gradient norm per member.
+        trim: share of each batch, its worst rows, that is not learned from: protects against
+            anomalies among the training rows.
         precision: "auto" (bf16 on cards that have it, else fp32) or "fp32".
     """
 
     beta: float = 1.0
+    denoiser_beta: float = 0.1
     free_bits: float = 0.0
     warmup: float = 0.1
     noise: float = 0.0
+    denoiser_noise: float = 0.3
     drop: float = 0.05
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     batch_size: int = 128
     max_epochs: int = 400
-    max_steps: int = 2000
+    max_steps: int = 1000
     patience: int = 10
     clip_norm: float = 50.0
+    trim: float = 0.0
     precision: str = "auto"
 
 
@@ -67,7 +74,8 @@ class TrainResult:
     Attributes:
         history: one dict per evaluation: epoch, step, beta, learning_rate, train_objective,
             validation_objective, validation_elbo, validation_reconstruction_log_prob,
-            validation_kl (nats per row in scaled units, means over members).
+            validation_kl (nats per row in scaled units, means over the generative members but
+            for the objectives, which are means over all), beta (of the generative members).
         best_epoch: (K,) epoch of each member's kept weights.
         skipped_steps: member-steps whose gradient was not finite and was dropped.
         rows: training rows.
@@ -127,7 +135,9 @@ def _train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    corrupt = Corruption(model.likelihood.layout, config.noise, config.drop, generator)
+    betas = _by_role(model, config.beta, config.denoiser_beta)
+    noises = _by_role(model, config.noise, config.denoiser_noise)
+    corrupt = Corruption(model.likelihood.layout, noises, config.drop, generator)
     autocast = torch.autocast(
         rows.device.type, dtype=torch.bfloat16, enabled=_use_bf16(rows.device, config)
     )
@@ -138,7 +148,7 @@ def _train(
     step = since = 0
     batches = _batches(model.members, len(rows), plan.batch, generator)
     while step < plan.steps:
-        beta = config.beta * min(1.0, (step + 1) / max(1.0, config.warmup * plan.steps))
+        warmed = min(1.0, (step + 1) / max(1.0, config.warmup * plan.steps))
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
         x = rows[next(batches)]
@@ -147,9 +157,8 @@ def _train(
             generator=generator, device=rows.device,
         )  # fmt: skip
         with autocast:
-            losses = objective(
-                elbo_parts(model, corrupt(x), noise, target=x), beta, config.free_bits
-            )
+            parts = elbo_parts(model, corrupt(x), noise, target=x)
+            losses = objective(parts, warmed * betas, config.free_bits, config.trim)
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         skipped += _tame_gradients(parameters, config.clip_norm)
@@ -161,13 +170,13 @@ def _train(
             entry = {
                 "epoch": step / plan.steps_per_epoch,
                 "step": float(step),
-                "beta": beta,
+                "beta": warmed * config.beta,
                 "learning_rate": optimizer.param_groups[0]["lr"],
                 "train_objective": float(running) / since,
             }
             # until the warm-up is over the objective is easier, so nothing is kept before it
             warm = step >= config.warmup * plan.steps
-            entry |= _evaluate(model, validation, config, best if warm else None, entry["epoch"])
+            entry |= _evaluate(model, validation, betas, best if warm else None, entry["epoch"])
             history.append(entry)
             if report is not None:
                 report(entry)
@@ -194,6 +203,13 @@ class _Plan:
         # at least 40 looks at the validation rows however few epochs the steps make up
         every = max(1, min(math.ceil(per_epoch), steps // 40), min(25, steps // 4))
         return _Plan(batch, steps, per_epoch, every)
+
+
+def _by_role(model: Model, generative: float, denoising: float) -> Tensor:
+    """(K,) each member's value; where every member plays both roles, the generative one."""
+    values = torch.full((model.members,), denoising, device=model.draws.device)
+    values[model.roles.generative] = generative
+    return values
 
 
 def _batches(members: int, rows: int, batch: int, generator: torch.Generator) -> Any:
@@ -233,16 +249,17 @@ def _tame_gradients(parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
 
 @torch.no_grad()
 def _evaluate(
-    model: Model, validation: Tensor, config: TrainConfig, best: _Best | None, epoch: float
+    model: Model, validation: Tensor, betas: Tensor, best: _Best | None, epoch: float
 ) -> dict[str, float]:
     sums: list[Tensor] = []
     for x in validation.split(2048):
         parts = elbo_parts(model, x[None], model.draws[:, None])
         sums.append(torch.stack([parts.reconstruction_log_prob.sum(1), parts.kl.sum((1, 2))]))
     reconstruction, kl = torch.stack(sums).sum(0) / len(validation)
-    member_objective = config.beta * kl - reconstruction
+    member_objective = betas * kl - reconstruction
     if best is not None:
         best.update(member_objective, epoch)
+    reconstruction, kl = reconstruction[model.roles.generative], kl[model.roles.generative]
     return {
         "validation_objective": float(member_objective.mean()),
         "validation_elbo": float((reconstruction - kl).mean()),

@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from vae_core.columns import Layout
 from vae_core.latents import DiagonalGaussian, quasi_normal_draws
 from vae_core.likelihoods import Mixed
-from vae_core.models import Model
+from vae_core.models import Model, ModelConfig
 from vae_core.objectives import ElboParts, elbo_parts, objective
 
 D, L, N, VARIANCE = 5, 2, 40, 0.3
@@ -26,7 +26,7 @@ class LinearGaussian(Model):
         generator = torch.Generator().manual_seed(0)
         basis = torch.linalg.qr(torch.randn(D, L, generator=generator)).Q
         self.weight = nn.Parameter(basis * torch.tensor([2.0, 0.7]))
-        self.members = 1
+        self.members, self.roles = 1, ModelConfig(members=1).roles
         self.likelihood = Mixed(Layout(D, 0, (), ()), 1)
         with torch.no_grad():
             self.likelihood.gaussian.raw_log_variance.fill_(math.log(VARIANCE))
@@ -120,7 +120,7 @@ def test_draws_are_centred_and_standardised() -> None:
 
 def test_beta_and_free_bits_belong_to_the_objective_only() -> None:
     parts = ElboParts(torch.tensor([[-3.0, -5.0]]), torch.tensor([[[0.5, 2.0], [0.1, 4.0]]]))
-    assert objective(parts, beta=1.0).item() == pytest.approx(4 + 0.3 + 3)
-    assert objective(parts, beta=0.1).item() == pytest.approx(4 + 0.33)
-    assert objective(parts, beta=1.0, free_bits=1.0).item() == pytest.approx(4 + 1 + 3)
-    assert objective(parts, 1.0).item() == pytest.approx(-parts.elbo.mean().item())
+    assert objective(parts, beta=torch.tensor([1.0])).item() == pytest.approx(4 + 0.3 + 3)
+    assert objective(parts, beta=torch.tensor([0.1])).item() == pytest.approx(4 + 0.33)
+    assert objective(parts, torch.tensor([1.0]), free_bits=1.0).item() == pytest.approx(4 + 1 + 3)
+    assert objective(parts, torch.tensor([1.0])).item() == pytest.approx(-parts.elbo.mean().item())

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("vae_core", "pipeline", "flows")
 CORE = {
     "JOINS", "MODELS", "SCORE_KINDS",
-    "BinaryColumn", "CategoricalColumn", "Column", "ColumnStatistics", "Encoding",
+    "BinaryColumn", "CategoricalColumn", "Codes", "Column", "ColumnStatistics",
+    "ConstantColumn", "Encoding",
     "Explanation", "ModelConfig", "NotCalibratedError", "NumericColumn", "RawScores", "Scorer",
     "Threshold", "TrainConfig", "TrainResult",
     "build_model", "canonical", "check_score_kind", "choose_device", "column_statistics",

@@ -219,6 +219,6 @@ def test_a_newer_file_is_refused(fitted: tuple, tmp_path: Path) -> None:
     scorer, _ = fitted
     scorer.save(tmp_path)
     document = tmp_path / "scorer.json"
-    document.write_text(document.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    document.write_text(document.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     with pytest.raises(ValueError, match="schema 99"):
         Scorer.load(tmp_path)

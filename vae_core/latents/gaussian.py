@@ -29,6 +29,10 @@ class DiagonalGaussian(NamedTuple):
         mu, logvar = outputs.chunk(2, dim=-1)
         return DiagonalGaussian(mu, logvar.clamp(*LOG_VARIANCE_BOUNDS))
 
+    def of(self, members: slice) -> DiagonalGaussian:
+        """The posteriors of some of the members."""
+        return DiagonalGaussian(self.mu[members], self.logvar[members])
+
     def rsample(self, noise: Tensor) -> Tensor:
         """z = mu + σ·noise, differentiable in mu and σ (the reparameterization trick).
 

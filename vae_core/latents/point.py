@@ -13,6 +13,10 @@ class Point(NamedTuple):
 
     mu: Tensor
 
+    def of(self, members: slice) -> Point:
+        """The codes of some of the members."""
+        return Point(self.mu[members])
+
     def rsample(self, noise: Tensor) -> Tensor:
         """mu as (K, 1, N, L); the noise is not used."""
         return self.mu[:, None]

@@ -7,7 +7,7 @@ from .autoencoder import Autoencoder
 from .base import Model, ModelConfig
 from .vae import VAE
 
-MODELS: dict[str, type[Model]] = {
+MODELS: dict[str, type[VAE] | type[Autoencoder]] = {
     "autoencoder": Autoencoder,
     "vae": VAE,
 }

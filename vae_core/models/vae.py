@@ -7,21 +7,7 @@ from torch import Tensor
 
 from ..columns import Layout
 from ..latents import DiagonalGaussian, quasi_normal_draws
-from ..likelihoods import Mixed
-from ..networks import MLP
-from .base import Model, ModelConfig
-
-# The encoder sees large values bent, x ↦ x inside and logarithmic outside; the likelihood sees
-# them as they are. Without it one absurd cell saturates the whole latent.
-ENCODER_KNEE = 10.0
-
-
-def bend(x: Tensor, numeric: int) -> Tensor:
-    """Rows x (…, W) with their first `numeric` cells bent."""
-    if not numeric:
-        return x
-    bent = ENCODER_KNEE * torch.asinh(x[..., :numeric] / ENCODER_KNEE)
-    return torch.cat([bent, x[..., numeric:]], dim=-1)
+from .base import Model, ModelConfig, bend
 
 
 class VAE(Model):
@@ -42,16 +28,9 @@ class VAE(Model):
     def __init__(self, layout: Layout, config: ModelConfig, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        latent = config.latent_dim_for(layout)
-        self.members = config.members
-        self.likelihood = Mixed(layout, config.members, learned_variance=config.learned_variance)
-        self.encoder = MLP(config.members, [layout.width, *config.hidden, 2 * latent], generator)
-        outputs = self.likelihood.parameter_width
-        self.decoder = MLP(config.members, [latent, *reversed(config.hidden), outputs], generator)
-        self.register_buffer("draws", quasi_normal_draws(config.draws, latent, seed))
+        self.build_mlps(layout, config, generator, posterior_width=2)
+        draws = quasi_normal_draws(config.draws, config.latent_dim_for(layout), seed)
+        self.register_buffer("draws", draws)
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian.from_outputs(self.encoder(bend(x, self.likelihood.layout.numeric)))
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.decoder(z.flatten(1, 2)).unflatten(1, z.shape[1:3])

@@ -1,0 +1,63 @@
+"""How far a row's code lies from those of training rows: what a single prior cannot tell.
+
+Where normal rows form many dense pockets, a point between two of them has a high prior density
+and is abnormal all the same. The distance to its nearest training codes shows it.
+
+Legend: G generative members, N rows, L latents, M kept codes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .columns import round_up
+
+MOST_CODES = 2048
+NEIGHBOURS = 5
+FEWEST_NEIGHBOURS = 2
+
+
+class Codes:
+    """Latent means of training rows, and the distance to the k-th nearest of them.
+
+    Args:
+        points: (G, M, L) float32 codes; members see different spaces, so each has its own.
+        neighbours: k ≥ 1.
+
+    Reference: Ramaswamy, Rastogi, Shim (2000), distance to the k-th neighbour as outlier score.
+    """
+
+    def __init__(self, points: Tensor, neighbours: int) -> None:
+        self.points, self.neighbours = points, neighbours
+        # squares cancel least around the middle; the padding is infinitely far away
+        self._center = points.mean(dim=1, keepdim=True)
+        centred = points - self._center
+        missing = round_up(points.shape[1]) - points.shape[1]
+        self._factor = torch.nn.functional.pad(-2.0 * centred, (0, 0, 0, missing)).mT.contiguous()
+        squares = centred.square().sum(-1)[:, None]
+        self._squares = torch.nn.functional.pad(squares, (0, missing), value=torch.inf)
+
+    @staticmethod
+    def of(means: Tensor, seed: int = 0) -> Codes:
+        """Keep at most 2,048 of the codes (G, N, L) of N training rows, drawn at random.
+
+        k is 5 for all rows and shrinks with the share of them that is kept, to 2 at least, so
+        that the distance measures about the same density.
+        """
+        rows = means.shape[1]
+        kept = min(rows, MOST_CODES)
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(rows, generator=generator)[:kept]
+        wanted = max(FEWEST_NEIGHBOURS, round(NEIGHBOURS * kept / rows))
+        return Codes(means[:, chosen.to(means.device)].contiguous(), min(wanted, kept))
+
+    def distance(self, mu: Tensor) -> Tensor:
+        """(G, N) distance of codes mu (G, N, L) to their k-th nearest kept code, ≥ 0."""
+        centred = mu - self._center
+        squared = torch.baddbmm(self._squares, centred, self._factor)
+        nearest = squared.topk(self.neighbours, dim=-1, largest=False).values.amax(-1)
+        return (nearest + centred.square().sum(-1)).clamp_min(0.0).sqrt()
+
+    def to(self, device: torch.device) -> Codes:
+        return Codes(self.points.to(device), self.neighbours)
