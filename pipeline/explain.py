@@ -48,7 +48,8 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
 
     Only what pushes a score up is a reason, and what adds less than 2 % of all that does is
     left out, so a row may have fewer than `top`. The latent part (the row as a whole lies
-    where the model saw few rows) is told only where it outweighs all columns together.
+    where the model saw few rows) is told last, and only where it
+    outweighs all columns together.
 
     Args:
         scorer: explains, reconstructs and gives the probability of categories.
@@ -70,9 +71,6 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
     for row, line in enumerate(parts):
         worth = line[line > 0].sum() * _SMALL_SHARE
         told: list[str] = []
-        columns = line[:-1]
-        if line[-1] > columns[columns > 0].sum():
-            told.append(LATENT)
         for column in np.argsort(-line, kind="stable"):
             name = names[column]
             if line[column] <= max(worth, 0.0) or len(told) == top:
@@ -86,6 +84,9 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
                 told.append(say_number(name, value, wanted, bool(distances[name][row] > _FAR)))
             else:
                 told.append(say_constant(name, value, wanted))
+        columns = line[:-1]
+        if line[-1] > columns[columns > 0].sum():
+            told = [*told[: top - 1], LATENT]
         out.append(told)
     return out
 
