@@ -55,6 +55,7 @@ bench-quality: $(STAMP)
 	$(BIN)/python -m benchmarks.contamination
 	$(BIN)/python -m benchmarks.missing
 	$(BIN)/python -m benchmarks.explanations
+	$(BIN)/python -m benchmarks.ablation
 
 # Default settings against tuned ones: docs/sensitivity.md. Resumable too.
 bench-sensitivity: $(STAMP)

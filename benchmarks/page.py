@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import (
+    ablation,
     contamination,
     explanations,
     fit_time,
@@ -26,6 +27,7 @@ SECTIONS = (
     contamination.section,
     missing.section,
     explanations.section,
+    ablation.section,
 )
 
 
