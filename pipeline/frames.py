@@ -70,13 +70,16 @@ def is_anomaly(labels: pa.Array | pa.ChunkedArray | np.ndarray, config: Config) 
 def encoded_roles(encoding: Encoding) -> dict[str, str]:
     """Role of each column of an encoding, of the installed core or a version's own, in its order.
 
-    By the encoding's groups, since another core's column classes are not the installed ones.
+    By the encoding's groups, since another core's column classes are not the installed ones; cores
+    of earlier releases know no constant columns.
     """
+    constants = encoding.constants.columns if hasattr(encoding, "constants") else ()
     roles = {
         column.name: role
         for role in ("numeric", "binary", "categorical")
         for column in getattr(encoding, role)
     }
+    roles |= {c.name: "categorical" if isinstance(c.value, str) else "numeric" for c in constants}
     return {name: roles[name] for name in encoding.names}
 
 

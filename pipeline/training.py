@@ -215,7 +215,8 @@ def _measure(run: tracking.Run, fitted: FitResult, rows: Rows, held_out: Rows) -
 
 
 def readable(scorer: Scorer, rows: Rows) -> dict[str, np.ndarray]:
-    """The model's columns as it spells them: one text per category, unseen ones in one bucket."""
+    """The modelled columns as the model spells them: unseen categories in one bucket."""
     spelled = scorer.encoding.decode(scorer.encoding.encode(rows.columns)[0])
     numeric = {column.name for column in scorer.encoding.numeric}
-    return {n: rows.columns[n] if n in numeric else v for n, v in spelled.items()}
+    modelled = scorer.encoding.required
+    return {name: rows.columns[name] if name in numeric else spelled[name] for name in modelled}
