@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOP = 3
 LATENT = "the combination of values as a whole is unusual, more than any single column"
 _SMALL_SHARE = 0.02
+_ROUNDING = 1e-9
 _FAR = 3.0
 _COMMON = 0.5
 _RARE_ONES = "(other)"  # what the encoding calls all categories too rare for a place of their own
@@ -73,7 +74,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
         told: list[str] = []
         for column in np.argsort(-line, kind="stable"):
             name = names[column]
-            if line[column] <= max(worth, 0.0) or len(told) == top:
+            if line[column] <= max(worth, _ROUNDING) or len(told) == top:
                 break
             if name is None:
                 continue

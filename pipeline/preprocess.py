@@ -71,9 +71,10 @@ def fit_encoding(
 
 def fit_constant(name: str, values: np.ndarray) -> ConstantColumn | None:
     """The one value of (N,) cells, to be watched; None where cells are missing."""
-    value = canonical(values[0]) if values.dtype == object else float(values[0])
-    if value is None or value != value:
+    if any(value is None or value != value for value in values.tolist()):
         return None
+    value = canonical(values[0]) if values.dtype == object else float(values[0])
+    assert value is not None
     return ConstantColumn(name, value, rows=len(values))
 
 

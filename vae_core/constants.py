@@ -69,7 +69,11 @@ class Constants:
         return nats, np.where(changed, self._error, 0.0)
 
 
+# 0.1 from a table of single precision is still 0.1
+ROUNDING = 1e-6
+
+
 def _differs(values: np.ndarray, usual: float | str) -> np.ndarray:
-    if values.dtype != object:
-        return values != usual
+    if not isinstance(usual, str):
+        return ~(np.abs(values.astype(np.float64) - usual) <= ROUNDING * abs(usual))
     return np.fromiter((canonical(v) != usual for v in values), dtype=bool, count=len(values))

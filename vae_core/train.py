@@ -44,8 +44,8 @@ class TrainConfig:
         patience: evaluations without a better validation objective before a member stops
             counting; training ends when no member counts.
         clip_norm: largest gradient norm per member.
-        trim: share of each batch, its worst rows, that is not learned from: protects against
-            anomalies among the training rows.
+        trim: share of each batch, its worst rows, that is not learned from, and of the training
+            codes that are forgotten: protects against anomalies among the training rows.
         precision: "auto" (bf16 on cards that have it, else fp32) or "fp32".
     """
 

@@ -119,7 +119,10 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
             "name: s\nsource: {path: x}\ncolumns: {a: {role: numeric}, y: {role: label}}",
             "a label needs `normal`",
         ),
-        (START + "model: {variant: autoencoder}", "`threshold.score`: score 'combined' needs an ELBO"),
+        (
+            START + "model: {variant: autoencoder}",
+            "`threshold.score`: score 'combined' needs an ELBO",
+        ),
         (
             'name: s\nsource: {path: x}\ncolumns: {a: {role: numeric}, "": {role: numeric}}',
             "a column without a name",

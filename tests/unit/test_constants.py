@@ -18,6 +18,7 @@ from pipeline.fitting import calibrate_scorer, fit_scorer
 from pipeline.home import Home
 from pipeline.preprocess import fit_constant, fit_encoding
 from vae_core import SCORE_KINDS, ConstantColumn, Encoding, ModelConfig, Scorer, TrainConfig
+from vae_core.constants import Constants
 
 TRAINED = 400
 KINDS = {
@@ -275,3 +276,23 @@ def test_columns_of_a_consumers_frame(scorer: Scorer) -> None:
     assert got["site"].dtype == object and got["a"].dtype == np.float64
     assert tuple(_columns(frame.drop(columns="site"), scorer.encoding)) == ("a", "b", "note")
     assert _columns(frame.assign(level=[7] * 6), scorer.encoding)["level"].dtype == np.float64
+
+
+def test_a_constant_in_single_precision_has_not_changed() -> None:
+    column = ConstantColumn("c", 0.1, rows=100)
+    values = np.full(3, 0.1, dtype=np.float32).astype(np.float64)
+    values[2] = 0.1001
+    nats, squared = Constants([column]).terms({"c": values}, rows=3)
+    np.testing.assert_array_equal(squared[:, 0], [0.0, 0.0, 101.0])
+    assert nats[0, 0] == nats[1, 0] < nats[2, 0]
+
+
+@pytest.mark.parametrize("first", [True, None])
+def test_a_binary_column_of_one_value_with_missing_cells_is_not_watched(first: bool | None) -> None:
+    """Its missing cells are usual, whatever row comes first."""
+    cells = np.array([first, True, None, True] * 10, dtype=object)
+    rows = {"x": np.arange(40.0), "f": cells}
+    kinds = {"x": ColumnKind("numeric", False), "f": ColumnKind("binary", True)}
+    encoding, dropped = fit_encoding(rows, kinds)
+    assert dropped == ("f",)
+    assert encoding.names == ("x",)
