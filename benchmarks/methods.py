@@ -33,7 +33,7 @@ def wary_vae_detector(train: np.ndarray, seed: int) -> Scores:
     """Told that up to a tenth of the training rows may be anomalies."""
     from pipeline import VAEDetector
 
-    detector = VAEDetector(contamination=0.1, random_state=seed).fit(train)
+    detector = VAEDetector(trim=0.1, random_state=seed).fit(train)
     return lambda rows: -detector.score_samples(rows)
 
 
@@ -93,7 +93,7 @@ def quiet() -> Iterator[None]:
 
 
 OURS = "VAEDetector"
-WARY = "VAEDetector, contamination 0.1"
+WARY = "VAEDetector, trim 0.1"
 METHODS: dict[str, Method] = {
     OURS: vae_detector,
     WARY: wary_vae_detector,

@@ -51,8 +51,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         latent_dim: latent size; None chooses from the number of columns.
         hidden: widths of the hidden layers, multiples of 8.
         max_epochs: passes over the training rows at most.
-        contamination: share of X's rows that may be anomalies themselves, in [0, 1): that many of
-            the worst are not learned from. It does not move the threshold.
+        trim: share of X's rows that may be anomalies themselves, in [0, 1): that many of the worst
+            are not learned from. It does not move the threshold, as `contamination` does elsewhere.
         device: auto, cpu or cuda.
         random_state: seed of the split, weights and batches; None draws a fresh one.
 
@@ -75,7 +75,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
         max_epochs: int | None = None,
-        contamination: float = 0.0,
+        trim: float = 0.0,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -85,7 +85,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.max_epochs = max_epochs
-        self.contamination = contamination
+        self.trim = trim
         self.device = device
         self.random_state = random_state
 
@@ -118,10 +118,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         """
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
-        if not 0 <= self.contamination < 1:
-            raise ValueError(
-                f"contamination must be at least 0 and below 1, got {self.contamination}"
-            )
+        if not 0 <= self.trim < 1:
+            raise ValueError(f"trim must be at least 0 and below 1, got {self.trim}")
         data = self._read(X, reset=True)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         order = np.random.default_rng(seed).permutation(_rows(data))
@@ -209,7 +207,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         return ModelConfig(**given)
 
     def _training(self) -> TrainConfig:
-        given: dict[str, Any] = {"trim": self.contamination}
+        given: dict[str, Any] = {"trim": self.trim}
         if self.max_epochs is not None:
             given["max_epochs"] = self.max_epochs
         return TrainConfig(**given)
