@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.datasets import load_digits
 
 from pipeline.calibration import calibrate
@@ -47,6 +48,7 @@ def land(folder: Path, name: str, images: np.ndarray) -> None:
     pd.DataFrame(images, columns=PIXELS).to_csv(folder / "landing" / f"{name}.csv", index=False)
 
 
+@pytest.mark.slow
 def test_damage_is_flagged_named_and_drawn(home: Home, tmp_path: Path) -> None:
     (tmp_path / "landing").mkdir()
     path = tmp_path / "digits.yaml"

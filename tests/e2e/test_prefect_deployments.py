@@ -151,6 +151,7 @@ def test_second_store_is_refused(
     assert not (home.path / "other").exists()
 
 
+@pytest.mark.slow
 def test_prefect_yaml_deploys_the_same(prefect_api: str, home: Home, tmp_path: Path) -> None:
     environment = {
         **clean_environment(),
