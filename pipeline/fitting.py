@@ -103,12 +103,12 @@ def fit_scorer(
     )
     scorer.fit_scales(validation)
     if training.trim:
-        _forget_worst_codes(scorer, rows, validation, training.trim, seed)
+        _forget_worst_codes(scorer, rows, x.cpu(), validation, training.trim, seed)
     return FitResult(scorer, result, dropped, seconds)
 
 
 def _forget_worst_codes(
-    scorer: Scorer, rows: Data, validation: Data, share: float, seed: int
+    scorer: Scorer, rows: Data, x: torch.Tensor, validation: Data, share: float, seed: int
 ) -> None:
     """Codes of the training rows without those that the scorer itself finds most abnormal.
 
@@ -117,8 +117,7 @@ def _forget_worst_codes(
     kind = "combined" if scorer.model.has_elbo else "reconstruction_error"
     scores = replace(scorer, score_kind=kind).raw_scores(rows).anomaly_score
     kept = np.flatnonzero(scores <= np.quantile(scores, 1 - share))
-    x = torch.from_numpy(scorer.encoding.encode({n: v[kept] for n, v in rows.items()})[0])
-    scorer.codes = Codes.of(latent_means(scorer.model, x).to(scorer.device), seed)
+    scorer.codes = Codes.of(latent_means(scorer.model, x[kept]).to(scorer.device), seed)
     scorer.statistics = column_statistics(scorer.encoding, scorer.model, scorer.codes, validation)
     scorer.fit_scales(validation)
 
