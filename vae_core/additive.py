@@ -5,16 +5,18 @@ Legend: N rows, D columns in the encoding's grouped order, constant columns last
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .columns import Encoding
+from .complexity import complexity
+from .encoding import Encoding
+from .heat import Heat, heat
 from .models import Model
 from .neighbours import Codes
-from .scores import row_terms
+from .scores import RowTerms, row_terms
 
 
 class ColumnStatistics(NamedTuple):
@@ -27,6 +29,8 @@ class ColumnStatistics(NamedTuple):
         error_term: (D,) squared error, missing cells filled.
         kl: scalar.
         distance: scalar, distance to the nearest training codes.
+        complexity: scalar, of pictures, nats; see `complexity`.
+        pixels: (2, H, W) of pictures, −log p and squared error of each pixel; empty for tables.
     """
 
     value: np.ndarray
@@ -35,15 +39,31 @@ class ColumnStatistics(NamedTuple):
     error_term: np.ndarray
     kl: float
     distance: float
+    complexity: float = 0.0
+    pixels: np.ndarray = np.zeros((2, 0, 0))
 
 
 class AdditiveScore(NamedTuple):
-    """One additive score: total = contributions.sum(1) + latent + expected."""
+    """One additive score: total = contributions.sum(1) + latent + expected.
+
+    Attributes:
+        total: (N,).
+        terms: (N, D) what each column adds.
+        means: (D,) the same over validation rows.
+        latent: (N,).
+        expected: the mean score of validation rows.
+    """
 
     total: np.ndarray
-    contributions: np.ndarray
+    terms: np.ndarray
+    means: np.ndarray
     latent: np.ndarray
     expected: float
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """(N, D) what each column adds above its mean."""
+        return self.terms - self.means
 
     @property
     def excess(self) -> np.ndarray:
@@ -59,11 +79,17 @@ class RowScores(NamedTuple):
     elbo_score: AdditiveScore
     error: AdditiveScore
     distance: AdditiveScore
+    further: AdditiveScore | None
 
     @property
-    def scores(self) -> tuple[AdditiveScore, AdditiveScore, AdditiveScore]:
-        """In the order of `joining.SINGLE_SCORES`."""
+    def joined(self) -> tuple[AdditiveScore, AdditiveScore, AdditiveScore]:
+        """In the order of `joining.JOINED`."""
         return self.elbo_score, self.error, self.distance
+
+    @property
+    def scores(self) -> tuple[AdditiveScore, ...]:
+        """In the order of `joining.JOINED`, and one more where it is the primary one."""
+        return self.joined if self.further is None else (*self.joined, self.further)
 
     @staticmethod
     def of(
@@ -72,11 +98,15 @@ class RowScores(NamedTuple):
         codes: Codes,
         data: Mapping[str, np.ndarray],
         statistics: ColumnStatistics,
+        ratio: bool = False,
     ) -> RowScores:
-        terms = _column_terms(encoding, model, codes, data)
+        """Scores of rows; `ratio`: against a compressor too, for pictures."""
+        terms = column_terms(encoding, model, data, lambda x: row_terms(model, codes, x))
         elbo = -(terms.value.sum(1) + terms.mask.sum(1)) - terms.kl
-        value = np.where(terms.observed, terms.value, statistics.value)
-        error = np.where(terms.observed, terms.error, statistics.error)
+        value, error = terms.value, terms.error
+        if not terms.observed.all():
+            value = np.where(terms.observed, value, statistics.value)
+            error = np.where(terms.observed, error, statistics.error)
         elbo_score = additive(value + terms.mask, statistics.elbo_term, terms.kl, statistics.kl)
         columns = error.shape[1]
         none = np.zeros(len(elbo))
@@ -85,9 +115,21 @@ class RowScores(NamedTuple):
             kl=terms.kl,
             elbo_score=elbo_score,
             error=additive(error / columns, statistics.error_term / columns, none, 0.0),
-            distance=additive(
-                np.zeros_like(error), np.zeros(columns), terms.distance, statistics.distance
+            distance=AdditiveScore(
+                total=terms.distance,
+                terms=np.broadcast_to(0.0, error.shape),
+                means=np.zeros(columns),
+                latent=terms.distance - statistics.distance,
+                expected=statistics.distance,
             ),
+            further=_less_complexity(
+                elbo_score,
+                complexity(encoding.layout, terms.x),
+                statistics.complexity,
+                encoding.layout.columns - 1,  # a picture is the last modelled column
+            )
+            if ratio
+            else None,
         )
 
 
@@ -96,7 +138,8 @@ def additive(
 ) -> AdditiveScore:
     return AdditiveScore(
         total=terms.sum(1) + latent,
-        contributions=terms - mean_terms,
+        terms=terms,
+        means=mean_terms,
         latent=latent - mean_latent,
         expected=float(mean_terms.sum() + mean_latent),
     )
@@ -110,25 +153,96 @@ def column_statistics(
     Args:
         data: validation rows; a column missing in all of them gets 0.
     """
-    terms = _column_terms(encoding, model, codes, data)
-    seen = terms.observed.astype(np.float64)
-    counts = np.maximum(seen.sum(0), 1.0)
-    mean_value = (terms.value * seen).sum(0) / counts
-    mean_error = (terms.error * seen).sum(0) / counts
-    missing = 1.0 - seen
+    terms = column_terms(encoding, model, data, lambda x: row_terms(model, codes, x))
+    value, elbo_term = means(terms, terms.value, terms.mask)
+    error, error_term = means(terms, terms.error, np.zeros_like(terms.error))
     return ColumnStatistics(
-        value=mean_value,
-        elbo_term=(terms.value * seen + missing * mean_value + terms.mask).mean(0),
-        error=mean_error,
-        error_term=(terms.error * seen + missing * mean_error).mean(0),
+        value=value,
+        elbo_term=elbo_term,
+        error=error,
+        error_term=error_term,
         kl=float(terms.kl.mean()),
         distance=float(terms.distance.mean()),
+        complexity=_mean_complexity(encoding, terms.x),
+        pixels=_pixel_means(encoding, model, terms.x),
     )
 
 
-class _ColumnTerms(NamedTuple):
-    """(N, D) each but kl and distance (N,); values in nats of the original columns."""
+def means(
+    terms: ColumnTerms, values: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) mean of the observed cells, and of all cells with their mask term, the missing ones
+    filled with the first."""
+    seen = terms.observed.astype(np.float64)
+    mean = (values * seen).sum(0) / np.maximum(seen.sum(0), 1.0)
+    return mean, (values * seen + (1.0 - seen) * mean + mask).mean(0)
 
+
+def _mean_complexity(encoding: Encoding, x: torch.Tensor) -> float:
+    return float(complexity(encoding.layout, x).mean()) if encoding.image else 0.0
+
+
+def _less_complexity(
+    score: AdditiveScore, nats: np.ndarray, mean: float, place: int
+) -> AdditiveScore:
+    """An ELBO score less the nats that a compressor needs for the picture in column `place`."""
+    terms, means = score.terms.copy(), score.means.copy()
+    terms[:, place] -= nats
+    means[place] -= mean
+    return AdditiveScore(score.total - nats, terms, means, score.latent, score.expected - mean)
+
+
+def _pixel_means(encoding: Encoding, model: Model, x: torch.Tensor) -> np.ndarray:
+    if encoding.image is None:
+        return np.zeros((2, 0, 0))
+    maps = heat(model, x)
+    return torch.stack([maps.surprise.mean(0), maps.error.mean(0)]).numpy()
+
+
+def by_pixel(
+    contributions: np.ndarray,
+    weights: np.ndarray,
+    maps: Heat,
+    statistics: ColumnStatistics,
+    values: int,
+) -> np.ndarray:
+    """Contributions of pictures, each spread over its pixels.
+
+    A pixel counts by what it adds above its own mean over validation pictures.
+
+    Args:
+        contributions: (N,) of the pictures to the anomaly score.
+        weights: (A, N) of the scores in it, see `joining`.
+        maps: of the pictures.
+        statistics: validation means.
+        values: C·H·W of a picture.
+
+    Returns:
+        (N, H, W) float64, positive = more anomalous; sums to the contributions.
+    """
+    usual = statistics.pixels if statistics.pixels.size else np.zeros((2, 1, 1))
+    columns = len(statistics.error)
+    parts = (
+        (maps.surprise.numpy() - usual[0], 1.0),
+        (maps.error.numpy() - usual[1], 1.0 / (values * columns)),
+    )
+    spread = np.zeros(maps.error.shape)
+    # a ratio is an ELBO score less what belongs to the whole picture
+    for (part, unit), weight in zip(
+        parts, (weights[0] + weights[3:].sum(0), weights[1]), strict=True
+    ):
+        if weight.any():  # a model without an ELBO has no surprise
+            spread += weight[:, None, None] * unit * part
+    # what rounding and constants leave, to all pixels alike
+    left = contributions - spread.sum((1, 2))
+    return spread + left[:, None, None] / spread[0].size if len(spread) else spread
+
+
+class ColumnTerms(NamedTuple):
+    """(N, D) each but kl and distance (N,); values in nats of the original columns; x (N, W) are
+    the encoded rows that they are of."""
+
+    x: torch.Tensor
     value: np.ndarray
     mask: np.ndarray
     error: np.ndarray
@@ -137,15 +251,21 @@ class _ColumnTerms(NamedTuple):
     distance: np.ndarray
 
 
-def _column_terms(
-    encoding: Encoding, model: Model, codes: Codes, data: Mapping[str, np.ndarray]
-) -> _ColumnTerms:
+def column_terms(
+    encoding: Encoding,
+    model: Model,
+    data: Mapping[str, np.ndarray],
+    of: Callable[[torch.Tensor], RowTerms],
+) -> ColumnTerms:
     """What the model says of its columns, and the constant ones beside them."""
     encoded, log_jacobian = encoding.encode(data)
     x = torch.from_numpy(encoded)
-    value, mask, kl, error, distance = (t.numpy() for t in row_terms(model, codes, x))
+    value, mask, kl, error, distance = (t.numpy() for t in of(x))
     value = value.copy()
     value[:, : log_jacobian.shape[1]] -= log_jacobian
+    image = model.likelihood.image
+    if image is not None:
+        value[:, -1] -= image.log_jacobian
     seen = model.likelihood.observed(x)
     observed = np.ones(value.shape, dtype=bool) if seen is None else seen.numpy() > 0.5
     nats, squared = encoding.constants.terms(data, len(x))
@@ -153,4 +273,4 @@ def _column_terms(
         value, error = np.hstack([value, nats]), np.hstack([error, squared])
         mask = np.hstack([mask, np.zeros_like(nats)])
         observed = np.hstack([observed, np.ones(nats.shape, dtype=bool)])
-    return _ColumnTerms(value, mask, error, observed, kl, distance)
+    return ColumnTerms(x, value, mask, error, observed, kl, distance)

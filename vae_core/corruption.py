@@ -14,8 +14,8 @@ class Corruption:
     Args:
         layout: of the rows.
         noise: (K,) standard deviation that each member's numeric cells get, scaled units.
-        drop: probability that a category is hidden in the unseen bucket, and that an observed
-            nullable cell is blanked.
+        drop: probability that a category or condition is hidden in the bucket of the unseen or
+            unknown, and that an observed nullable cell is blanked.
         generator: on the rows' device.
 
     Reference: Vincent et al. (2008); Im et al. (2017), Denoising Criterion for VAEs.
@@ -39,7 +39,7 @@ class Corruption:
             x[self.noisy] = rows
         if not self.drop:
             return x
-        for block in layout.one_hots:
+        for block in (*layout.one_hots, *layout.condition_one_hots):
             hidden = self._random(x, 1) < self.drop
             other = torch.zeros(block.stop - block.start, device=x.device)
             other[0] = 1.0
@@ -49,7 +49,7 @@ class Corruption:
         if layout.nullable:
             blank = self._random(x, len(layout.nullable)) < self.drop
             for i, column in enumerate(layout.nullable):
-                cells = _cells(layout, column)
+                cells = cells_of(layout, column)
                 x[..., cells] = torch.where(blank[..., i : i + 1], 0.0, x[..., cells])
             x[..., layout.mask] = torch.where(blank, 0.0, x[..., layout.mask])
         return x
@@ -59,7 +59,7 @@ class Corruption:
         return make(*x.shape[:-1], width, generator=self.generator, device=x.device)
 
 
-def _cells(layout: Layout, column: int) -> slice:
+def cells_of(layout: Layout, column: int) -> slice:
     """Encoded cells of one of the D columns."""
     first = layout.numeric + layout.binary
     return slice(column, column + 1) if column < first else layout.one_hots[column - first]

@@ -1,4 +1,4 @@
-"""Choice of the device, and of the thread count while scoring."""
+"""Choice of the device, of the precision in training, of the thread count while scoring."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in ("cpu", "cuda"):
         raise ValueError(f"unknown device {name!r}; known: auto, cpu, cuda")
     return torch.device(name)
+
+
+def use_bf16(precision: str, device: torch.device, pictures: bool) -> bool:
+    """Whether networks train with bf16 products.
+
+    Args:
+        precision: "fp32", "bf16", or "auto": where the hardware multiplies bf16 natively, on a
+            processor for pictures only; the small steps of tables would gain nothing.
+        device: where the training runs.
+        pictures: whether rows are pictures.
+
+    Raises:
+        ValueError: another name.
+    """
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ValueError(f"unknown precision {precision!r}; known: auto, bf16, fp32")
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # a processor without the instructions computes bf16 by way of fp32, many times slower
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return pictures and native is not None and bool(native())
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-SINGLE_SCORES = ("elbo", "reconstruction_error", "latent_distance")
+JOINED = ("elbo", "reconstruction_error", "latent_distance")
+SINGLE_SCORES = (*JOINED, "likelihood_ratio", "importance_weighted")
 
 
 def robust_scale(scores: np.ndarray) -> float:

@@ -16,6 +16,10 @@ from .columns import round_up
 MOST_CODES = 2048
 NEIGHBOURS = 5
 FEWEST_NEIGHBOURS = 2
+# codes are compared in so many groups, where there are enough of them
+GROUPS = 128
+# rows whose distances to all codes stay in a core's cache
+ROWS_AT_ONCE = 128
 
 
 class Codes:
@@ -33,31 +37,51 @@ class Codes:
         # squares cancel least around the middle; the padding is infinitely far away
         self._center = points.mean(dim=1, keepdim=True)
         centred = points - self._center
-        missing = round_up(points.shape[1]) - points.shape[1]
+        self._grouped = points.shape[1] >= 4 * GROUPS
+        kept = points.shape[1]
+        missing = -kept % GROUPS if self._grouped else round_up(kept) - kept
         self._factor = torch.nn.functional.pad(-2.0 * centred, (0, 0, 0, missing)).mT.contiguous()
         squares = centred.square().sum(-1)[:, None]
         self._squares = torch.nn.functional.pad(squares, (0, missing), value=torch.inf)
 
     @staticmethod
-    def of(means: Tensor, seed: int = 0) -> Codes:
-        """Keep at most 2,048 of the codes (G, N, L) of N training rows, drawn at random.
+    def of(means: Tensor, rows: int | None = None, seed: int = 0) -> Codes:
+        """Keep at most 2,048 of the codes (G, N, L), drawn at random.
+
+        Args:
+            means: codes of training rows.
+            rows: how many training rows they stand for; None: N.
+            seed: of the draw.
 
         k is 5 for all rows and shrinks with the share of them that is kept, to 2 at least, so
         that the distance measures about the same density.
         """
-        rows = means.shape[1]
-        kept = min(rows, MOST_CODES)
+        rows = rows or means.shape[1]
+        kept = min(means.shape[1], MOST_CODES)
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(rows, generator=generator)[:kept]
+        chosen = torch.randperm(means.shape[1], generator=generator)[:kept]
         wanted = max(FEWEST_NEIGHBOURS, round(NEIGHBOURS * kept / rows))
         return Codes(means[:, chosen.to(means.device)].contiguous(), min(wanted, kept))
 
     def distance(self, mu: Tensor) -> Tensor:
         """(G, N) distance of codes mu (G, N, L) to their k-th nearest kept code, ≥ 0."""
         centred = mu - self._center
-        squared = torch.baddbmm(self._squares, centred, self._factor)
-        nearest = squared.topk(self.neighbours, dim=-1, largest=False).values.amax(-1)
+        size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
+        nearest = torch.cat([self._nearest(part) for part in centred.split(size, dim=1)], dim=1)
         return (nearest + centred.square().sum(-1)).clamp_min(0.0).sqrt()
+
+    def _nearest(self, centred: Tensor) -> Tensor:
+        """(G, N) k-th smallest squared distance, less the squared norm of the code itself."""
+        squared = torch.baddbmm(self._squares, centred, self._factor)
+        k = self.neighbours
+        if self._grouped:
+            # the k smallest lie in the k groups with the smallest minima: a vectorised minimum
+            # and two short searches take a quarter of the time of one long search
+            groups = squared.unflatten(-1, (-1, GROUPS))
+            chosen = groups.amin(-2).topk(k, dim=-1, largest=False, sorted=False).indices
+            where = chosen[..., None, :].expand(*groups.shape[:-1], k)
+            squared = groups.gather(-1, where).flatten(-2)
+        return squared.topk(k, dim=-1, largest=False, sorted=False).values.amax(-1)
 
     def to(self, device: torch.device) -> Codes:
         return Codes(self.points.to(device), self.neighbours)

@@ -7,26 +7,28 @@ Legend: N rows, D columns in the user's order, W encoded width, L latents, K mem
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from .additive import AdditiveScore, ColumnStatistics, RowScores
+from . import operations, storage
+from .additive import AdditiveScore, ColumnStatistics, RowScores, by_pixel
 from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
-from .columns import Encoding
-from .device import choose_device
-from .joining import JOINS, SCORE_KINDS, SINGLE_SCORES, robust_scale
-from .models import Model, ModelConfig, build_model
+from .encoding import Encoding
+from .heat import Heat, heat
+from .joining import JOINED, JOINS, SCORE_KINDS, robust_scale
+from .models import Model, ModelConfig
 from .neighbours import Codes
-from .scores import expected_rows, latent_means
+from .regret import STEPS, likelihood_regret
+from .scores import ROWS_PER_TASK, over_cores
+from .weighted import Weighted, weighted_score
 
-SCHEMA_VERSION = 2
+RATIO = "likelihood_ratio"
+WEIGHTED = "importance_weighted"
 CALIBRATED = ("anomaly_score", "reconstruction_error", "elbo")
 Data = Mapping[str, np.ndarray]
 
@@ -52,6 +54,19 @@ class RawScores(NamedTuple):
     kl: np.ndarray
     latent_distance: np.ndarray
     latent: np.ndarray
+
+
+class Scored(NamedTuple):
+    """(N,) each, what `Scorer.score` gives, in its order."""
+
+    anomaly_score: np.ndarray
+    reconstruction_error: np.ndarray
+    elbo: np.ndarray
+    latent: np.ndarray
+    p_value: np.ndarray
+    p_value_reconstruction_error: np.ndarray
+    p_value_elbo: np.ndarray
+    is_anomaly: np.ndarray
 
 
 class Explanation(NamedTuple):
@@ -85,6 +100,7 @@ class Scorer:
             and of the latent distance.
         calibration: sorted calibration scores by the names in `CALIBRATED`.
         thresholds: by the same names.
+        weighted: what the score `importance_weighted` needs; see `fit_weighted`.
         diagnostics: see `diagnose`.
         metadata: JSON the owner attaches (rows that calibrated it, code version, …).
 
@@ -101,11 +117,16 @@ class Scorer:
     scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     thresholds: dict[str, Threshold] = field(default_factory=dict)
+    weighted: Weighted | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_score_kind(self.score_kind, self.model.has_elbo, self.config.variant)
+        if self.score_kind == RATIO and self.encoding.image is None:
+            raise ValueError(f"score {RATIO!r} is of pictures, and no column is an image")
+        if self.score_kind == WEIGHTED and self.weighted is None:
+            raise ValueError(f"this scorer was not fitted for score {WEIGHTED!r}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,6 +146,9 @@ class Scorer:
         Raises:
             ValueError: the data does not fit the encoding, see `Encoding.encode`.
         """
+        return RawScores(*self._in_pieces(data, self._raw_scores))
+
+    def _raw_scores(self, data: Data) -> RawScores:
         parts = self._parts(data)
         weights = self._weights(parts)
         return RawScores(
@@ -156,110 +180,126 @@ class Scorer:
             raise NotCalibratedError("this scorer is not calibrated: calibrate it before scoring")
         if alpha is not None and not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
-        raw = self.raw_scores(data)
         cut = (
             self.thresholds["anomaly_score"].value
             if alpha is None
             else conformal_cut(self.calibration["anomaly_score"], alpha)
         )
-        tables = self.calibration
+        return Scored(*self._in_pieces(data, lambda piece: self._scored(piece, cut)))._asdict()
+
+    def _scored(self, data: Data, cut: float) -> Scored:
+        raw, tables = self._raw_scores(data), self.calibration
         no_elbo = np.full(len(raw.elbo), np.nan)
-        return {
-            "anomaly_score": raw.anomaly_score,
-            "reconstruction_error": raw.reconstruction_error,
-            "elbo": raw.elbo,
-            "latent": raw.latent,
-            "p_value": p_values(tables["anomaly_score"], raw.anomaly_score),
-            "p_value_reconstruction_error": p_values(
+        return Scored(
+            anomaly_score=raw.anomaly_score,
+            reconstruction_error=raw.reconstruction_error,
+            elbo=raw.elbo,
+            latent=raw.latent,
+            p_value=p_values(tables["anomaly_score"], raw.anomaly_score),
+            p_value_reconstruction_error=p_values(
                 tables["reconstruction_error"], raw.reconstruction_error
             ),
-            "p_value_elbo": p_values(tables["elbo"], raw.elbo_score)
-            if "elbo" in tables
-            else no_elbo,
-            "is_anomaly": raw.anomaly_score > cut,
-        }
+            p_value_elbo=p_values(tables["elbo"], raw.elbo_score) if "elbo" in tables else no_elbo,
+            is_anomaly=raw.anomaly_score > cut,
+        )
 
     def explain(self, data: Data) -> Explanation:
         """How much each column adds to the anomaly score."""
+        contributions, latent, expected = self._in_pieces(data, self._explained)
+        return Explanation(contributions, latent, float(expected[0]), self.names)
+
+    def _explained(self, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = self._parts(data)
         weights = self._weights(parts)
         contributions = sum(
             w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
         )
-        return Explanation(
-            contributions=contributions[:, self.encoding.order],
-            latent=_latent(parts, weights),
-            expected=self._expected(parts),
-            names=self.names,
-        )
+        expected = np.array([self._expected(parts)])
+        return contributions[:, self.encoding.order], _latent(parts, weights), expected
+
+    def explain_pixels(self, data: Data) -> np.ndarray:
+        """(N, H, W) how much each pixel adds to the anomaly score; sums to `explain`'s column.
+
+        Raises:
+            ValueError: the rows are no pictures.
+        """
+        maps, image = self.heat(data), self.encoding.image
+        assert image is not None  # or there would be no heat
+        parts = self._parts(data)
+        weights = self._weights(parts)
+        place = self.encoding.grouped.index(image)
+        shares = [w * s.contributions[:, place] for w, s in zip(weights, parts.scores, strict=True)]
+        return by_pixel(np.sum(shares, axis=0), weights, maps, self.statistics, image.pixels)
+
+    def likelihood_regret(self, data: Data, steps: int = STEPS) -> np.ndarray:
+        """(N,) nats ≥ 0, higher is more anomalous: how much better than the encoder's a row's own
+        best posterior would be. Some hundred times the work of a score; see `regret`.
+
+        Raises:
+            ValueError: the posterior is no diagonal Gaussian, or the data does not fit.
+        """
+        x = torch.from_numpy(self.encoding.encode(data)[0])
+        return likelihood_regret(self.model, x, steps).numpy()
+
+    def heat(self, data: Data) -> Heat:
+        """Error and surprise of each pixel of pictures; see `heat.heat`."""
+        return heat(self.model, torch.from_numpy(self.encoding.encode(data)[0]))
 
     def reconstruct(self, data: Data) -> dict[str, np.ndarray]:
         """What the model expects in each cell, in raw units; the likeliest category."""
-        expected = expected_rows(self.model, self._encode(data)).numpy()
-        expected[:, self.encoding.layout.mask] = 1.0
-        return self.encoding.decode(expected)
+        return operations.reconstruct(self.encoding, self.model, data)
 
     def expected_probability(self, data: Data) -> dict[str, np.ndarray]:
         """(N,) model's probability of the observed value, per binary or categorical column."""
-        x = self._encode(data)
-        expected = expected_rows(self.model, x).numpy()
-        layout, observed = self.encoding.layout, x.numpy()
-        out: dict[str, np.ndarray] = {}
-        for i, binary in enumerate(self.encoding.binary, start=layout.numeric):
-            p = expected[:, i]
-            out[binary.name] = np.where(observed[:, i] > 0.5, p, 1 - p)
-        for one_hot, column in zip(layout.one_hots, self.encoding.categorical, strict=True):
-            out[column.name] = (expected[:, one_hot] * observed[:, one_hot]).sum(1)
-        return out
+        return operations.expected_probability(self.encoding, self.model, data)
 
-    @torch.no_grad()
-    def generate(self, n: int, seed: int = 0) -> dict[str, np.ndarray]:
-        """Rows drawn from the model: z from the prior, x from p(x|z), members in turn.
-
-        Raises:
-            ValueError: the model has no prior to draw from.
-        """
-        if not self.model.has_elbo:
-            raise ValueError(f"a {self.config.variant} has no prior: it cannot generate rows")
-        members, latent = self.model.members, self.model.draws.shape[1]
-        generative = self.model.roles.generative
-        generator = torch.Generator(device=self.device).manual_seed(seed)
-        each = -(-n // generative.stop)
-        z = torch.randn(members, 1, each, latent, generator=generator, device=self.device)
-        x = self.model.likelihood.sample(self.model.decode(z), generator)[generative]
-        return self.encoding.decode(
-            x.permute(2, 0, 1, 3).reshape(-1, x.shape[-1])[:n].cpu().numpy()
-        )
+    def generate(self, n: int, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+        """n rows drawn from the model; options and errors of `operations.generate`."""
+        return operations.generate(self.encoding, self.model, self.codes, n, seed=seed, **options)
 
     def embed(self, data: Data) -> np.ndarray:
         """(N, L) posterior means of the first member."""
-        return latent_means(self.model, self._encode(data))[0].numpy()
+        return operations.embed(self.encoding, self.model, data)
+
+    def decode(
+        self, codes: np.ndarray, condition: Mapping[str, object] | None = None
+    ) -> dict[str, np.ndarray]:
+        """What the first member expects of rows with codes (N, L): the way back from `embed`.
+
+        `condition`: category by condition, for conditional models; not known where left out.
+        """
+        given = operations.conditions(self.encoding, condition, len(codes))
+        return operations.decode(self.encoding, self.model, codes, given)
+
+    def interpolate(self, start: Data, end: Data, **options: Any) -> dict[str, np.ndarray]:
+        """Rows on the way from one to another; see `operations.interpolate`."""
+        return operations.interpolate(self.encoding, self.model, start, end, **options)
+
+    def traverse(self, base: Data | None = None, **options: Any) -> operations.Traversal:
+        """One latent after another moved, by KL; see `operations.traverse`."""
+        order = operations.latent_order(self.diagnostics, self.model, self.codes)
+        options.setdefault("order", order)
+        return operations.traverse(self.encoding, self.model, self.codes, base, **options)
+
+    def denoise(self, data: Data) -> dict[str, np.ndarray]:
+        """Noisy rows as the denoising members expect them; see `operations.denoise`."""
+        return operations.denoise(self.encoding, self.model, data)
+
+    def impute(self, data: Data, **options: Any) -> dict[str, np.ndarray]:
+        """Rows with their missing cells filled in; see `operations.impute`."""
+        return operations.impute(self.encoding, self.model, data, **options)
+
+    def impute_draws(self, data: Data, draws: int, **options: Any) -> list[dict[str, np.ndarray]]:
+        """Several times, the missing cells drawn; see `operations.impute_draws`."""
+        return operations.impute_draws(self.encoding, self.model, data, draws, **options)
+
+    def compress(self, data: Data, *, step: float = 0.5) -> operations.Compressed:
+        """Rows as quantised codes, their bits and their loss; see `operations.compress`."""
+        return operations.compress(self.encoding, self.model, self.codes, data, step=step)
 
     def save(self, folder: str | Path) -> None:
-        """Write `scorer.json` and `scorer.safetensors`; the JSON last, so that it vouches."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{k}": v.cpu().contiguous() for k, v in self.model.state_dict().items()}
-        for name, values in self.calibration.items():
-            tensors[f"calibration.{name}"] = torch.from_numpy(values)
-        for name, value in self.statistics._asdict().items():
-            tensors[f"statistics.{name}"] = torch.as_tensor(value, dtype=torch.float64)
-        tensors["codes.points"] = self.codes.points.cpu().contiguous()
-        save_file(tensors, folder / "scorer.safetensors")
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "columns": self.encoding.to_dict(),
-            "model": asdict(self.config),
-            "neighbours": self.codes.neighbours,
-            "score_kind": self.score_kind,
-            "scales": list(self.scales),
-            "thresholds": {k: t.to_dict() for k, t in self.thresholds.items()},
-            "diagnostics": self.diagnostics,
-            "metadata": self.metadata,
-        }
-        part = folder / "scorer.json.part"
-        part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
-        part.replace(folder / "scorer.json")
+        """Write `scorer.json` and `scorer.safetensors` to a folder."""
+        storage.write(self, folder)
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Scorer:
@@ -269,62 +309,50 @@ class Scorer:
             FileNotFoundError: no scorer there.
             ValueError: written by another version, or the device is not to be had.
         """
-        folder = Path(folder)
-        document = json.loads((folder / "scorer.json").read_text(encoding="utf-8"))
-        version = document["schema_version"]
-        if version != SCHEMA_VERSION:
-            remedy = "update the package" if version > SCHEMA_VERSION else "train it again"
-            raise ValueError(
-                f"{folder} was saved with scorer schema {version}; this code reads "
-                f"{SCHEMA_VERSION}: {remedy}"
-            )
-        tensors = load_file(folder / "scorer.safetensors")
-        encoding = Encoding.from_dict(document["columns"])
-        fields = document["model"]
-        config = ModelConfig(**{**fields, "hidden": tuple(fields["hidden"])})
-        model = build_model(encoding.layout, config)
-        model.load_state_dict(_with_prefix(tensors, "model."))
-        statistics: dict[str, Any] = {
-            k: v.numpy() if v.dim() else v.item()
-            for k, v in _with_prefix(tensors, "statistics.").items()
-        }
-        place = choose_device(device)
-        return Scorer(
-            encoding=encoding,
-            model=model.to(place).eval(),
-            codes=Codes(tensors["codes.points"].to(place), document["neighbours"]),
-            config=config,
-            statistics=ColumnStatistics(**statistics),
-            score_kind=document["score_kind"],
-            scales=tuple(document["scales"]),
-            calibration={k: v.numpy() for k, v in _with_prefix(tensors, "calibration.").items()},
-            thresholds={k: Threshold.from_dict(t) for k, t in document["thresholds"].items()},
-            diagnostics=document["diagnostics"],
-            metadata=document["metadata"],
-        )
+        return Scorer(**storage.read(folder, device))
 
     def fit_scales(self, validation: Data) -> None:
         """Take the units that joins standardise with from validation rows."""
-        elbo_score, error, distance = (s.total for s in self._parts(validation).scores)
+        elbo_score, error, distance = (s.total for s in self._parts(validation).joined)
         elbo = robust_scale(elbo_score) if self.model.has_elbo else 1.0
         self.scales = (elbo, robust_scale(np.sqrt(error)), robust_scale(distance))
 
-    def _encode(self, data: Data) -> torch.Tensor:
-        return torch.from_numpy(self.encoding.encode(data)[0])
+    def _in_pieces(
+        self, data: Data, compute: Callable[[Data], Sequence[np.ndarray]]
+    ) -> list[np.ndarray]:
+        """What `compute` gives for pieces of the rows, joined; a core works on one at a time.
+
+        A piece stays in the cache from its raw cells to its scores.
+        """
+        rows = len(next(iter(data.values()), ()))
+        starts = range(0, max(rows, 1), ROWS_PER_TASK)
+        pieces = [{n: v[i : i + ROWS_PER_TASK] for n, v in data.items()} for i in starts]
+        try:
+            done = over_cores(compute, pieces, self.device)
+        except ValueError:
+            self.encoding.encode(data)  # the error that counts the rows of all pieces
+            raise
+        return [np.concatenate(part) for part in zip(*done, strict=True)]
 
     def _parts(self, data: Data) -> RowScores:
-        return RowScores.of(self.encoding, self.model, self.codes, data, self.statistics)
+        ratio = self.score_kind == RATIO
+        parts = RowScores.of(self.encoding, self.model, self.codes, data, self.statistics, ratio)
+        if self.score_kind != WEIGHTED:
+            return parts
+        assert self.weighted is not None
+        bound = weighted_score(self.encoding, self.model, data, self.weighted)
+        return parts._replace(further=bound)
 
     def _weights(self, parts: RowScores) -> np.ndarray:
         """(A, N) row weights of the scores' excess in the primary score."""
         rows = len(parts.kl)
         if self.score_kind not in JOINS:
-            weights = np.zeros((len(SINGLE_SCORES), rows))
-            weights[SINGLE_SCORES.index(self.score_kind)] = 1.0
+            weights = np.zeros((len(parts.scores), rows))
+            weights[self._place] = 1.0
             return weights
         # √e − √ē = (e − ē) / (√e + √ē): the root's excess stays a sum over columns
         root = np.sqrt(parts.error.total) + np.sqrt(parts.error.expected)
-        slopes = np.ones((len(SINGLE_SCORES), rows))
+        slopes = np.ones((len(JOINED), rows))
         slopes[1] = 1.0 / np.maximum(root, np.finfo(np.float64).tiny)
         slopes /= np.array(self.scales)[:, None]
         return JOINS[self.score_kind](slopes * np.stack([s.excess for s in parts.scores])) * slopes
@@ -338,7 +366,13 @@ class Scorer:
         return 0.0 if self.score_kind in JOINS else self._single(parts).expected
 
     def _single(self, parts: RowScores) -> AdditiveScore:
-        return parts.scores[SINGLE_SCORES.index(self.score_kind)]
+        return parts.scores[self._place]
+
+    @property
+    def _place(self) -> int:
+        """Of a single primary score among those of rows; what is never joined comes last."""
+        kind = self.score_kind
+        return JOINED.index(kind) if kind in JOINED else len(JOINED)
 
 
 def _latent(parts: RowScores, weights: np.ndarray) -> np.ndarray:
@@ -348,12 +382,8 @@ def _latent(parts: RowScores, weights: np.ndarray) -> np.ndarray:
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:
     if kind not in SCORE_KINDS:
         raise ValueError(f"unknown score {kind!r}; known: {', '.join(SCORE_KINDS)}")
-    if (kind == "elbo" or kind in JOINS) and not has_elbo:
+    if (kind in ("elbo", RATIO, WEIGHTED) or kind in JOINS) and not has_elbo:
         raise ValueError(
             f"score {kind!r} needs an ELBO, and a model of variant {variant!r} has none: "
             "use score 'reconstruction_error' or 'latent_distance', or variant 'vae'"
         )
-
-
-def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Deterministic scores of encoded rows: one encoder pass, one decoder pass over S + 1 points.
+"""Deterministic scores of encoded rows: each member decodes only the points its role asks for.
 
 Legend: K members, S draws, N rows, D columns (grouped order), W encoded width, L latents.
 
@@ -9,9 +9,9 @@ batch it comes in, its place there, or the number of workers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from .device import single_threaded
 from .models import Model
 from .neighbours import Codes
 
-CHUNK = {"cpu": 512, "cuda": 8192}
+T = TypeVar("T")
+R = TypeVar("R")
+
 ROWS_PER_TASK = 8192
 
 
@@ -42,10 +44,11 @@ class RowTerms(NamedTuple):
     distance: Tensor
 
 
-def row_terms(model: Model, codes: Codes, x: Tensor) -> RowTerms:
+def row_terms(model: Model, codes: Codes | None, x: Tensor) -> RowTerms:
     """All that scores and explanations are made of, for encoded rows x (N, W) on the CPU.
 
-    `error` comes from the denoising members, everything else from the generative ones.
+    Without codes the distance is 0. `error` comes from the denoising members, everything else
+    from the generative ones.
     """
     columns = model.likelihood.layout.columns
     stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk)).double()
@@ -59,23 +62,37 @@ def latent_means(model: Model, x: Tensor) -> Tensor:
     stacked = in_chunks(
         model, x, lambda chunk: model.encode(chunk[None]).mu[generative].permute(1, 0, 2).flatten(1)
     )
-    return stacked.unflatten(1, (-1, model.draws.shape[1])).permute(1, 0, 2)
+    return stacked.unflatten(1, (-1, model.code_width)).permute(1, 0, 2)
 
 
 def expected_rows(model: Model, x: Tensor) -> Tensor:
     """(N, W) decoder means at z = mu, averaged over the denoising members."""
 
     def expected(chunk: Tensor) -> Tensor:
-        parameters = model.decode(model.encode(chunk[None]).mu[:, None])
-        return model.likelihood.mean(parameters)[model.roles.denoising].mean(dim=(0, 1))
+        members = model.roles.denoising
+        mu = model.encode(chunk[None]).mu[members]
+        parameters = model.decode(mu[:, None], chunk[None], members)
+        return model.likelihood.mean(parameters).mean(dim=(0, 1))
 
     return in_chunks(model, x, expected)
+
+
+def reconstruction_errors(model: Model, x: Tensor) -> Tensor:
+    """(N, D) squared errors at z = mu, as `RowTerms.error`, and nothing else: one decoding."""
+
+    def errors(chunk: Tensor) -> Tensor:
+        members = model.roles.denoising
+        mu = model.encode(chunk[None]).mu[members]
+        parameters = model.decode(mu[:, None], chunk[None], members)
+        return model.likelihood.squared_error(parameters, chunk[None, None]).mean((0, 1))
+
+    return in_chunks(model, x, errors)
 
 
 def in_chunks(model: Model, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     """`compute` over fixed chunks of rows; results (N, ·) on the CPU, in order."""
     device = model.draws.device
-    size = CHUNK[device.type]
+    size = model.chunks[device.type]
 
     @torch.inference_mode()
     def run(rows: Tensor) -> Tensor:
@@ -91,36 +108,52 @@ def in_chunks(model: Model, x: Tensor, compute: Callable[[Tensor], Tensor]) -> T
 
     if not len(x):
         return run(x.new_zeros(1, x.shape[1]))[:0]
-    tasks = x.split(max(ROWS_PER_TASK, size))
+    return torch.cat(over_cores(run, x.split(max(ROWS_PER_TASK, size)), device))
+
+
+def over_cores(run: Callable[[T], R], tasks: Sequence[T], device: torch.device) -> list[R]:
+    """`run` on each task, results in order; with the model on the CPU, a Python thread a core."""
     workers = min(len(tasks), usable_cores()) if device.type == "cpu" else 1
     if workers == 1:
-        return torch.cat([run(task) for task in tasks])
+        return [run(task) for task in tasks]
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers) as pool:
-            return torch.cat(list(pool.map(run, tasks)))
+            return list(pool.map(run, tasks))
     finally:
         torch.set_num_threads(before)
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may run on; fewer where OMP_NUM_THREADS says so.
+
+    Dask and Spark set that variable for their workers, of which a machine runs one for each core.
+    """
+    able = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if able else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
-def _chunk_terms(model: Model, codes: Codes, x: Tensor) -> Tensor:
+def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     """(N, 3D + 2): value, mask, error, KL, distance."""
     generative, denoising = model.roles
     posterior = model.encode(x[None])
-    at_mean = posterior.mu[:, None]
+    mu = posterior.mu
     drawn = posterior.rsample(model.draws[:, None])
-    parameters = model.decode(torch.cat([at_mean, drawn], dim=1))
     rows = x[None, None]
-    error = model.likelihood.squared_error(parameters[:, :1], rows)[denoising]
-    value, mask = model.likelihood.log_prob(parameters[:, 1:], rows)
-    masked = torch.zeros_like(value) if mask is None else mask
-    kl = posterior.kl().sum(-1)[generative].mean(0)
-    distance = codes.distance(posterior.mu[generative]).mean(0)
-    value, masked = value[generative].mean((0, 1)), masked[generative].mean((0, 1))
-    rest = torch.stack([kl, distance], dim=1)
-    return torch.cat([-value, -masked, error.mean((0, 1)), rest], dim=1)
+    at_mean = model.decode(mu[denoising][:, None], x[None], denoising)
+    error = model.likelihood.squared_error(at_mean, rows).mean((0, 1))
+    value, mask = model.likelihood.log_prob(
+        _decoded(model, drawn[generative], x[None], generative), rows, generative
+    )
+    value = value.mean((0, 1))
+    masked = torch.zeros_like(value) if mask is None else mask.mean((0, 1))
+    kl = model.prior(x[None]).kl(posterior, drawn).sum(-1)[generative].mean(0)
+    distance = torch.zeros_like(kl) if codes is None else codes.distance(mu[generative]).mean(0)
+    return torch.cat([-value, -masked, error, torch.stack([kl, distance], dim=1)], dim=1)
+
+
+def _decoded(model: Model, z: Tensor, x: Tensor, members: slice) -> Tensor:
+    """(K, S, N, P) one draw at a time: the activations of all of them would leave the cache."""
+    return torch.cat([model.decode(one, x, members) for one in z.split(1, dim=1)], dim=1)

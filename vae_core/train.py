@@ -1,23 +1,30 @@
-"""Training: all data on the device, one plain loop, K members at once.
+"""Training: one plain loop, K members at once.
 
 Legend: K members, N rows, B batch, W encoded width, L latents.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .batches import Batches, Resident, Stream, Streamed, binarised
+from .best import Best
+from .checkpoint import Checkpoint, unpack
 from .corruption import Corruption
-from .device import single_threaded
+from .device import single_threaded, use_bf16
+from .distributed import ALONE, Team
+from .gradients import tame
 from .models import Model
-from .objectives import elbo_parts, objective
+from .objectives import ElboParts, Goal, objective, run, total_correlation
+from .schedule import Schedule
+from .shares import share_losses
+from .state import State
 
 Reporter = Callable[[dict[str, float]], None]
 VALIDATION_ROWS = 5_000
@@ -32,8 +39,15 @@ class TrainConfig:
     Attributes:
         beta: weight of the KL in the objective (scores always use 1).
         denoiser_beta: the same for the members that learn to denoise.
-        free_bits: nats per latent left unpenalised.
-        warmup: share of the steps over which the KL's weight rises linearly from 0.
+        free_bits: nats per latent left unpenalised; under a prior or posterior whose latents have
+            one KL in all, their sum.
+        capacity: nats at which the KL is held, rising from 0 during the warm-up; `beta` is then
+            the weight of the distance. None: the KL is weighed, not aimed.
+        total_correlation: weight of the generative members' total correlation beside its part in
+            the KL; β-TC-VAE's β is 1 + this.
+        adversarial: weight of the adversarial term of variant vae_gan, nats.
+        warmup: share of each cycle over which the KL's weight rises linearly from 0.
+        cycles: how often it does; 1 is the plain warm-up, more of them the cyclical one.
         noise: standard deviation of the noise added to numeric inputs, scaled units.
         denoiser_noise: the same for the members that learn to denoise.
         drop: probability that an input category is hidden in the unseen bucket, and that an
@@ -44,15 +58,25 @@ class TrainConfig:
         patience: evaluations without a better validation objective before a member stops
             counting; training ends when no member counts.
         clip_norm: largest gradient norm per member.
-        trim: share of each batch, its worst rows, that is not learned from, and of the training
-            codes that are forgotten: protects against anomalies among the training rows.
-        precision: "auto" (bf16 on cards that have it, else fp32) or "fp32".
+        trim: share of each batch, its worst rows, that is not learned from.
+        forget: share of the training codes, those of the most abnormal rows, that the latent
+            distance is not measured to: an anomaly in training would vouch for its like.
+        binarise: pictures are drawn from their grey values each time they are seen, each pixel 1
+            with the probability of its value; of the validation pictures, once.
+        precision: of the networks, "fp32", "bf16" or "auto": bf16 on cards that have it, and for
+            pictures on processors that do; the loss is computed in fp32 always.
+        checkpoint_minutes: between two times that the state is kept, where there is a place for
+            it; 0: after every step. It changes nothing in the course of the training.
     """
 
     beta: float = 1.0
     denoiser_beta: float = 0.1
     free_bits: float = 0.0
+    capacity: float | None = None
+    total_correlation: float = 0.0
+    adversarial: float = 1.0
     warmup: float = 0.1
+    cycles: int = 1
     noise: float = 0.0
     denoiser_noise: float = 0.3
     drop: float = 0.05
@@ -64,7 +88,10 @@ class TrainConfig:
     patience: int = 10
     clip_norm: float = 50.0
     trim: float = 0.0
+    forget: float = 0.0
+    binarise: bool = False
     precision: str = "auto"
+    checkpoint_minutes: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,12 +106,14 @@ class TrainResult:
         best_epoch: (K,) epoch of each member's kept weights.
         skipped_steps: member-steps whose gradient was not finite and was dropped.
         rows: training rows.
+        resumed: steps that an earlier process had taken; 0 where it began anew.
     """
 
     history: list[dict[str, float]]
     best_epoch: list[int]
     skipped_steps: int
     rows: int
+    resumed: int = 0
 
 
 def train(
@@ -95,27 +124,42 @@ def train(
     *,
     seed: int = 0,
     report: Reporter | None = None,
+    stream: Stream | None = None,
+    checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> TrainResult:
-    """Train in place and leave each member at its best validation objective.
+    """Train in place and leave each member at its best validation objective, in evaluation mode.
 
     Args:
         model: on its device.
-        rows: (N, W) encoded rows on the model's device.
+        rows: (N, W) encoded rows on the model's device; with a stream, a sample of its rows.
         validation: (M, W) encoded rows for early stopping, same device.
         config: see `TrainConfig`.
         seed: of batches, noise and draws.
-        report: called with each entry of the history.
+        report: called with each new entry of the history.
+        stream: rows that are too many for the memory; these train then.
+        checkpoint: file that keeps the state every `checkpoint_minutes`; where it exists the
+            training goes on from it. The caller answers for its being of this very training, and
+            removes it; see `Checkpoint`.
+        team: processes that train together; all call this with equal arguments.
 
     Raises:
-        ValueError: no rows.
+        ValueError: no rows, grey pictures for a likelihood of binary ones, or a loss that several
+            processes cannot share.
         FloatingPointError: no member ever reached a finite validation objective.
     """
     if len(rows) == 0 or len(validation) == 0:
         raise ValueError("training needs at least one training row and one validation row")
+    image = model.likelihood.image
+    if image is not None and not config.binarise:
+        image.check(rows[..., model.likelihood.layout.picture])
+    kept = None if checkpoint is None else Checkpoint(checkpoint, config.checkpoint_minutes)
     widest = max(p.shape[-1] for p in model.parameters())
     small = min(config.batch_size, len(rows)) * model.members * widest < SMALL_STEP
     with single_threaded() if small else nullcontext():
-        return _train(model, rows, validation[:VALIDATION_ROWS], config, seed, report)
+        return _train(
+            model, rows, validation[:VALIDATION_ROWS], config, seed, report, stream, kept, team
+        )
 
 
 def _train(
@@ -125,9 +169,18 @@ def _train(
     config: TrainConfig,
     seed: int,
     report: Reporter | None,
+    stream: Stream | None,
+    checkpoint: Checkpoint | None,
+    team: Team,
 ) -> TrainResult:
-    plan = _Plan.make(len(rows), config)
-    generator = torch.Generator(device=rows.device).manual_seed(seed)
+    count = len(rows) if stream is None else stream.rows
+    device, layout = model.draws.device, model.likelihood.layout
+    if config.binarise:
+        fixed = torch.Generator(device=device).manual_seed(seed)
+        validation = binarised(validation, layout, fixed)
+    generator = torch.Generator(device=device).manual_seed(seed)
+    model.start_prior(rows, generator)
+    adversary = model.adversary(seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters,
@@ -135,74 +188,98 @@ def _train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    betas = _by_role(model, config.beta, config.denoiser_beta)
+    goal = _goal(model, config, count)
     noises = _by_role(model, config.noise, config.denoiser_noise)
-    corrupt = Corruption(model.likelihood.layout, noises, config.drop, generator)
-    autocast = torch.autocast(
-        rows.device.type, dtype=torch.bfloat16, enabled=_use_bf16(rows.device, config)
+    corrupt = Corruption(layout, noises, config.drop, generator)
+    chosen: Batches = (
+        Resident(rows, model.members, config.batch_size, generator)
+        if stream is None
+        else Streamed(stream, model.members, config.batch_size, generator)
     )
-    best = _Best(model)
-    skipped = torch.zeros((), dtype=torch.long, device=rows.device)
-    history: list[dict[str, float]] = []
-    running = torch.zeros((), device=rows.device)
-    step = since = 0
-    batches = _batches(model.members, len(rows), plan.batch, generator)
-    while step < plan.steps:
-        warmed = min(1.0, (step + 1) / max(1.0, config.warmup * plan.steps))
+    plan = Schedule.make(
+        count,
+        batch_size=chosen.size,
+        max_epochs=config.max_epochs,
+        max_steps=config.max_steps,
+        warmup=config.warmup,
+        cycles=config.cycles,
+    )
+    precision = use_bf16(config.precision, device, layout.image is not None)
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision)
+    model.train()
+    state = State(model, optimizer, Best(model), generator, chosen, adversary)
+    losses_of = share_losses(model, goal, team)
+    saved = team.told(None if checkpoint is None else checkpoint.read())
+    if saved is not None:
+        state.restore(unpack(saved))
+    resumed = state.step
+    while state.step < plan.steps and not _over(state, plan, config.patience):
+        warmth = plan.warmth(state.step)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
-        x = rows[next(batches)]
+            group["lr"] = config.learning_rate * plan.rate(state.step)
+        model.anneal(state.step / plan.steps)
+        x = chosen.next()
+        if config.binarise:
+            x = binarised(x, layout, generator)
         noise = torch.randn(
             model.members, 1, plan.batch, model.draws.shape[1],
-            generator=generator, device=rows.device,
+            generator=generator, device=device,
         )  # fmt: skip
         with autocast:
-            parts = elbo_parts(model, corrupt(x), noise, target=x)
-            losses = objective(parts, warmed * betas, config.free_bits, config.trim)
+            losses, passed = losses_of(corrupt(x), noise, x, warmth)
+            if adversary is not None:
+                penalty = adversary.penalty(model, passed, x)
+                losses = losses + warmth * config.adversarial * penalty
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
-        skipped += _tame_gradients(parameters, config.clip_norm)
+        state.skipped += tame(parameters, config.clip_norm)
         optimizer.step()
-        running += losses.detach().mean()
-        step += 1
-        since += 1
-        if step % plan.evaluate_every == 0 or step == plan.steps:
+        if adversary is not None:
+            with autocast:
+                adversary.learn(config.learning_rate * plan.rate(state.step))
+        state.running += losses.detach().mean()
+        state.step += 1
+        state.since += 1
+        if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
             entry = {
-                "epoch": step / plan.steps_per_epoch,
-                "step": float(step),
-                "beta": warmed * config.beta,
+                "epoch": state.step / plan.steps_per_epoch,
+                "step": float(state.step),
+                "beta": config.beta * (warmth if config.capacity is None else 1.0),
                 "learning_rate": optimizer.param_groups[0]["lr"],
-                "train_objective": float(running) / since,
+                "train_objective": float(team.mean(state.running)) / state.since,
             }
-            # until the warm-up is over the objective is easier, so nothing is kept before it
-            warm = step >= config.warmup * plan.steps
-            entry |= _evaluate(model, validation, betas, best if warm else None, entry["epoch"])
-            history.append(entry)
+            best = state.best if plan.settled(state.step) else None
+            model.eval()
+            entry |= _evaluate(model, validation, goal, best, entry["epoch"], team)
+            model.train()
+            state.history.append(entry)
             if report is not None:
                 report(entry)
-            running.zero_()
-            since = 0
-            if warm and best.stale(config.patience):
-                break
-    best.restore()
-    return TrainResult(history, best.epochs(), int(skipped), len(rows))
+            state.running.zero_()
+            state.since = 0
+        if checkpoint is not None and team.rank == 0 and checkpoint.due():
+            checkpoint.write(state.save())
+    state.best.restore()
+    model.eval()
+    return TrainResult(state.history, state.best.epochs(), int(state.skipped), count, resumed)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    batch: int
-    steps: int
-    steps_per_epoch: float
-    evaluate_every: int
+def _over(state: State, plan: Schedule, patience: int) -> bool:
+    """Whether the last evaluation was one too many without progress."""
+    return state.since == 0 and plan.settled(state.step) and state.best.stale(patience)
 
-    @staticmethod
-    def make(rows: int, config: TrainConfig) -> _Plan:
-        batch = min(config.batch_size, rows)
-        per_epoch = rows / batch
-        steps = max(1, min(config.max_steps, math.ceil(config.max_epochs * per_epoch)))
-        # at least 40 looks at the validation rows however few epochs the steps make up
-        every = max(1, min(math.ceil(per_epoch), steps // 40), min(25, steps // 4))
-        return _Plan(batch, steps, per_epoch, every)
+
+def _goal(model: Model, config: TrainConfig, rows: int) -> Goal:
+    return Goal(
+        beta=_by_role(model, config.beta, config.denoiser_beta),
+        free_bits=config.free_bits,
+        trim=config.trim,
+        capacity=config.capacity,
+        total_correlation=(
+            _by_role(model, config.total_correlation, 0.0) if config.total_correlation else None
+        ),
+        rows=rows,
+    )
 
 
 def _by_role(model: Model, generative: float, denoising: float) -> Tensor:
@@ -212,94 +289,31 @@ def _by_role(model: Model, generative: float, denoising: float) -> Tensor:
     return values
 
 
-def _batches(members: int, rows: int, batch: int, generator: torch.Generator) -> Any:
-    """Endless (K, B) indices; every member runs through its own permutations."""
-    order = torch.empty(members, 0, dtype=torch.long, device=generator.device)
-    while True:
-        while order.shape[1] < batch:
-            fresh = torch.stack(
-                [
-                    torch.randperm(rows, generator=generator, device=generator.device)
-                    for _ in range(members)
-                ]
-            )
-            order = torch.cat([order, fresh], dim=1)
-        yield order[:, :batch]
-        order = order[:, batch:]
-
-
-def _use_bf16(device: torch.device, config: TrainConfig) -> bool:
-    return config.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-@torch.no_grad()
-def _tame_gradients(parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
-    """Clip each member's gradient; zero it where it is not finite. Returns how many were."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients])
-    norm = squares.sum(0).sqrt()
-    finite = torch.isfinite(norm)
-    factor = (clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
-    factor = torch.where(finite, factor, 0.0)
-    for g in gradients:
-        # a NaN times 0 is a NaN: the cells must go before the factor comes
-        torch.nan_to_num_(g, 0.0, 0.0, 0.0).mul_(factor.view(-1, *[1] * (g.dim() - 1)))
-    return (~finite).sum()
-
-
 @torch.no_grad()
 def _evaluate(
-    model: Model, validation: Tensor, betas: Tensor, best: _Best | None, epoch: float
+    model: Model, validation: Tensor, goal: Goal, best: Best | None, epoch: float, team: Team
 ) -> dict[str, float]:
-    sums: list[Tensor] = []
-    for x in validation.split(2048):
-        parts = elbo_parts(model, x[None], model.draws[:, None])
-        sums.append(torch.stack([parts.reconstruction_log_prob.sum(1), parts.kl.sum((1, 2))]))
-    reconstruction, kl = torch.stack(sums).sum(0) / len(validation)
-    member_objective = betas * kl - reconstruction
+    # the total correlation compares each row of a chunk with each
+    size = 2048 if goal.total_correlation is None else 256
+    chunks: list[ElboParts] = []
+    extra: list[Tensor] = []  # means over a chunk, times its rows
+    for x in validation.split(size):
+        passed = run(model, x[None], model.draws[:, None])
+        chunks.append(passed.parts)
+        if goal.total_correlation is not None:
+            correlation = total_correlation(passed.posterior, passed.z[:, 0], goal.rows)
+            extra.append(correlation * len(x))
+    reconstruction = torch.cat([c.reconstruction_log_prob for c in chunks], dim=1)
+    parts = ElboParts(reconstruction, torch.cat([c.kl for c in chunks], dim=1))
+    objectives = objective(parts, goal.beta, capacity=goal.capacity)
+    if goal.total_correlation is not None:
+        objectives = objectives + goal.total_correlation * sum(extra) / len(validation)
     if best is not None:
-        best.update(member_objective, epoch)
-    reconstruction, kl = reconstruction[model.roles.generative], kl[model.roles.generative]
+        best.update(team.agreed(objectives), epoch)
+    generative = model.roles.generative
     return {
-        "validation_objective": float(member_objective.mean()),
-        "validation_elbo": float((reconstruction - kl).mean()),
-        "validation_reconstruction_log_prob": float(reconstruction.mean()),
-        "validation_kl": float(kl.mean()),
+        "validation_objective": float(objectives.mean()),
+        "validation_elbo": float(parts.elbo[generative].mean()),
+        "validation_reconstruction_log_prob": float(reconstruction[generative].mean()),
+        "validation_kl": float(parts.kl[generative].sum(-1).mean()),
     }
-
-
-class _Best:
-    """Each member's weights at its lowest validation objective."""
-
-    def __init__(self, model: Model) -> None:
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.kept = [p.detach().clone() for p in self.parameters]
-        device = self.parameters[0].device
-        self.value = torch.full((model.members,), math.inf, device=device)
-        self.epoch = torch.zeros(model.members, device=device)
-        self.waited = torch.zeros(model.members, dtype=torch.long, device=device)
-
-    def update(self, value: Tensor, epoch: float) -> None:
-        better = value < self.value
-        self.value = torch.where(better, value, self.value)
-        self.epoch = torch.where(better, epoch, self.epoch)
-        self.waited = torch.where(better, 0, self.waited + 1)
-        for kept, now in zip(self.kept, self.parameters, strict=True):
-            shape = (-1, *[1] * (now.dim() - 1))
-            kept.copy_(torch.where(better.view(shape), now.detach(), kept))
-
-    def stale(self, patience: int) -> bool:
-        return bool((self.waited >= patience).all())
-
-    def epochs(self) -> list[int]:
-        return [round(e) for e in self.epoch.tolist()]
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        if torch.isinf(self.value).any():
-            raise FloatingPointError(
-                "training never reached a finite validation objective; "
-                "look for absurd values in the training rows or lower the learning rate"
-            )
-        for kept, parameter in zip(self.kept, self.parameters, strict=True):
-            parameter.copy_(kept)

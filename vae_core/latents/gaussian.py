@@ -5,6 +5,7 @@ Legend: K members, N rows, L latents, S draws.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -53,22 +54,32 @@ class DiagonalGaussian(NamedTuple):
         """
         return 0.5 * (self.mu.square() + self.logvar.exp() - 1.0 - self.logvar)
 
+    def kl_to(self, prior: DiagonalGaussian) -> Tensor:
+        """KL(q(z|x) ‖ p) per latent for a Gaussian p of each row, nats: (K, N, L), ≥ 0."""
+        ratio = (self.logvar - prior.logvar).exp()
+        apart = (self.mu - prior.mu).square() * torch.exp(-prior.logvar)
+        return 0.5 * (ratio + apart - 1.0 + prior.logvar - self.logvar)
+
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z|x) per latent, nats; z (K, S, N, L)."""
         mu, logvar = self.mu[:, None], self.logvar[:, None]
-        return torch.distributions.Normal(mu, torch.exp(0.5 * logvar)).log_prob(z)
+        squares = (z - mu).square() * torch.exp(-logvar)
+        return -0.5 * (squares + logvar + math.log(2 * math.pi))
 
 
-def quasi_normal_draws(draws: int, dimensions: int, seed: int) -> Tensor:
+def quasi_normal_draws(
+    draws: int, dimensions: int, seed: int, *, standardised: bool = True
+) -> Tensor:
     """Fixed, well-spread standard normal points for E_q: scrambled Sobol, in antithetic pairs.
 
-    Every dimension has mean exactly 0 and variance exactly 1, so the expectation of anything
-    quadratic in one latent is exact.
+    Every dimension has mean exactly 0 and, standardised, variance exactly 1, so the expectation of
+    anything quadratic in one latent is exact.
 
     Args:
         draws: S, even and ≥ 2, or 1 for the posterior mean alone.
         dimensions: L.
         seed: of the scrambling.
+        standardised: scaled to variance exactly 1; else each point is normal over the seeds.
 
     Returns:
         (S, L) float32.
@@ -80,5 +91,6 @@ def quasi_normal_draws(draws: int, dimensions: int, seed: int) -> Tensor:
     engine = torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=seed)
     uniform = engine.draw(draws // 2, dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
     half = torch.special.ndtri(uniform)
-    half = half / half.square().mean(dim=0, keepdim=True).sqrt().clamp_min(1e-6)
+    if standardised:
+        half = half / half.square().mean(dim=0, keepdim=True).sqrt().clamp_min(1e-6)
     return torch.cat([half, -half]).float()

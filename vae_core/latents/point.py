@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Point(NamedTuple):
-    """All mass of q(z|x) at mu (K, N, L); it has no prior and no KL."""
+    """All mass of q(z|x) at mu (K, N, L): a mass, not a density, so its log-probability is 0."""
 
     mu: Tensor
 
@@ -21,5 +21,5 @@ class Point(NamedTuple):
         """mu as (K, 1, N, L); the noise is not used."""
         return self.mu[:, None]
 
-    def kl(self) -> Tensor:
-        return torch.zeros_like(self.mu)
+    def log_prob(self, z: Tensor) -> Tensor:
+        return torch.zeros_like(z)

@@ -3,13 +3,34 @@
 from .base import Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .continuous_bernoulli import ContinuousBernoulli
+from .cross_entropy import CrossEntropy
 from .gaussian import Gaussian
-from .mixed import Mixed, Terms
+from .image import PIXELS, Image
+from .logistic_mixture import LogisticMixture
+from .mixed import NUMERIC, Mixed, Terms
+from .student_t import StudentT
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
+    "student_t": StudentT,
     "bernoulli": Bernoulli,
     "categorical": Categorical,
 }
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Categorical", "Gaussian", "Likelihood", "Mixed", "Terms"]
+__all__ = [
+    "LIKELIHOODS",
+    "NUMERIC",
+    "PIXELS",
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "CrossEntropy",
+    "Gaussian",
+    "Image",
+    "Likelihood",
+    "LogisticMixture",
+    "Mixed",
+    "StudentT",
+    "Terms",
+]

@@ -21,9 +21,11 @@ class Likelihood(nn.Module, ABC):
         columns: source columns, C.
         density: whether `log_prob` is a normalised log-probability, so that values can be compared
             between models.
+        discrete: whether it is a probability of values rather than a density over their range.
     """
 
     density: bool = True
+    discrete: bool = True
 
     def __init__(self, width: int, parameter_width: int, columns: int) -> None:
         super().__init__()
@@ -32,8 +34,11 @@ class Likelihood(nn.Module, ABC):
         self.columns = columns
 
     @abstractmethod
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) in nats, every constant included: (K, S, N, C)."""
+    def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Tensor:
+        """log p(x|z) in nats, every constant included: (K, S, N, C).
+
+        With `members`, the parameters are those of some of the K only.
+        """
 
     @abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class Bernoulli(Likelihood):
     def __init__(self, columns: int) -> None:
         super().__init__(columns, columns, columns)
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Tensor:
         logits = parameters.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
         return x * logits - softplus(logits)
 

@@ -26,7 +26,7 @@ class Categorical(Likelihood):
         super().__init__(categories, categories, 1)
         self.smoothing = smoothing
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Tensor:
         chosen = (x * log_softmax(parameters, dim=-1)).sum(-1, keepdim=True)
         floor = torch.full((), math.log(self.smoothing / self.width), device=x.device)
         return torch.logaddexp(chosen + math.log1p(-self.smoothing), floor)

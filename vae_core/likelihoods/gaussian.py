@@ -21,11 +21,16 @@ class Gaussian(Likelihood):
         columns: numeric columns in the block.
         members: K.
         learned: learn log σ² (the σ-VAE), else hold it at 0.
+        shared: one σ for all features, as for the pixels of a picture.
         bounds: log σ² stays between them (nats); a feature at the lower bound is reported.
+        start: of log σ².
+        pace: how many times faster than the weights log σ² is learned.
 
     Reference: Rybkin, Daniilidis, Levine (2021), Simple and Effective VAE Training with
         Calibrated Decoders, eq. 5.
     """
+
+    discrete = False
 
     def __init__(
         self,
@@ -33,19 +38,24 @@ class Gaussian(Likelihood):
         members: int,
         *,
         learned: bool = True,
+        shared: bool = False,
         bounds: tuple[float, float] = (-6.0, 4.0),
+        start: float = 0.0,
+        pace: float = 1.0,
     ) -> None:
         super().__init__(columns, columns, columns)
-        self.bounds = bounds
-        self.raw_log_variance = nn.Parameter(torch.zeros(members, columns), requires_grad=learned)
+        self.bounds, self.start, self.pace = bounds, start, pace
+        scales = 1 if shared else columns
+        self.raw_log_variance = nn.Parameter(torch.zeros(members, scales), requires_grad=learned)
 
     @property
     def log_variance(self) -> Tensor:
-        """(K, 1, 1, D) nats, within bounds."""
-        return self.raw_log_variance.clamp(*self.bounds)[:, None, None, :]
+        """(K, 1, 1, D or 1) nats, within bounds."""
+        log_variance = self.start + self.pace * self.raw_log_variance
+        return log_variance.clamp(*self.bounds)[:, None, None, :]
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        log_variance = self.log_variance
+    def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Tensor:
+        log_variance = self.log_variance[members]
         scaled = (x - parameters).square() * torch.exp(-log_variance)
         return -0.5 * (scaled + log_variance + LOG_2PI)
 

@@ -13,6 +13,11 @@ from .base import Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .gaussian import Gaussian
+from .image import Image, image_likelihood
+from .student_t import StudentT
+
+# of the numeric columns: of how many, K, whether the scale is learned
+NUMERIC: dict[str, type[Gaussian] | type[StudentT]] = {"gaussian": Gaussian, "student_t": StudentT}
 
 
 class Terms(NamedTuple):
@@ -23,7 +28,7 @@ class Terms(NamedTuple):
 
 
 class Mixed(nn.Module):
-    """Gaussian, Bernoulli and categorical blocks side by side, then the mask's Bernoulli.
+    """Numeric, Bernoulli, categorical and image blocks side by side, then the mask's Bernoulli.
 
     log p(row|z) = Σ over observed cells log p(x_d|z) + Σ over nullable columns log p(m_d|z).
 
@@ -31,26 +36,61 @@ class Mixed(nn.Module):
         layout: of the encoded rows.
         members: K.
         learned_variance: see `Gaussian`.
+        pixels: likelihood of a picture's pixels, a key of `image.PIXELS`.
+        numeric: likelihood of the numeric columns, a key of `NUMERIC`.
+
+    Raises:
+        ValueError: the likelihood of pixels or numeric columns is unknown.
     """
 
-    def __init__(self, layout: Layout, members: int, *, learned_variance: bool = True) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        members: int,
+        *,
+        learned_variance: bool = True,
+        pixels: str = "gaussian",
+        numeric: str = "gaussian",
+    ) -> None:
         super().__init__()
         self.layout = layout
         blocks: list[Likelihood] = []
+        if numeric not in NUMERIC:
+            raise ValueError(
+                f"unknown likelihood {numeric!r} for numeric columns; known: {', '.join(NUMERIC)}"
+            )
         if layout.numeric:
-            blocks.append(Gaussian(layout.numeric, members, learned=learned_variance))
+            blocks.append(NUMERIC[numeric](layout.numeric, members, learned=learned_variance))
         if layout.binary:
             blocks.append(Bernoulli(layout.binary))
         blocks.extend(Categorical(c) for c in layout.categories)
+        if layout.image:
+            blocks.append(
+                image_likelihood(pixels, layout.image, members, learned_variance=learned_variance)
+            )
         self.blocks = nn.ModuleList(blocks)
         self.mask_likelihood = Bernoulli(len(layout.nullable))
         # blocks follow the encoded row's own order, so decoder outputs and data are cut alike
         self.widths = [b.width for b in blocks]
-        self.parameter_width = round_up(layout.mask.stop)
+        self.parameter_widths = [b.parameter_width for b in blocks]
+        mask = sum(self.parameter_widths)
+        self.mask_parameters = slice(mask, mask + len(layout.nullable))
+        self.parameter_width = round_up(self.mask_parameters.stop)
 
     @property
-    def gaussian(self) -> Gaussian | None:
-        return next((b for b in self.blocks if isinstance(b, Gaussian)), None)
+    def scaled(self) -> Gaussian | StudentT | None:
+        """The likelihood with a scale: of the numeric columns, or of the pixels."""
+        blocks = (b.pixels if isinstance(b, Image) else b for b in self.blocks)
+        return next((b for b in blocks if isinstance(b, Gaussian | StudentT)), None)
+
+    @property
+    def image(self) -> Image | None:
+        return next((b for b in self.blocks if isinstance(b, Image)), None)
+
+    @property
+    def density(self) -> bool:
+        """Whether log p(row|z) is one, so that ELBOs may be compared between models."""
+        return all(block.density for block in self.blocks)
 
     def observed(self, x: Tensor) -> Tensor | None:
         """(…, D) 1 where the cell was observed; None where no column is nullable."""
@@ -60,22 +100,22 @@ class Mixed(nn.Module):
         out[..., list(self.layout.nullable)] = x[..., self.layout.mask]
         return out
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Terms:
-        """Value and mask terms, (K, S, N, D) nats in scaled units."""
-        value = torch.cat([b.log_prob(p, c) for b, p, c in self._cut(parameters, x)], dim=-1)
+    def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Terms:
+        """Value and mask terms, (K, S, N, D) nats in scaled units; see `Likelihood.log_prob`."""
+        value = joined([b.log_prob(p, c, members) for b, p, c in self._cut(parameters, x)])
         observed = self.observed(x)
         if observed is None:
             return Terms(value, None)
         mask = torch.zeros_like(value)
         cells = self.layout.mask
         mask[..., list(self.layout.nullable)] = self.mask_likelihood.log_prob(
-            parameters[..., cells], x[..., cells]
+            parameters[..., self.mask_parameters], x[..., cells]
         )
         return Terms(value * observed, mask)
 
     def squared_error(self, parameters: Tensor, x: Tensor) -> Tensor:
         """(K, S, N, D) squared error per source column in scaled units, 0 at missing cells."""
-        error = torch.cat([b.squared_error(p, c) for b, p, c in self._cut(parameters, x)], dim=-1)
+        error = joined([b.squared_error(p, c) for b, p, c in self._cut(parameters, x)])
         observed = self.observed(x)
         return error if observed is None else error * observed
 
@@ -95,8 +135,8 @@ class Mixed(nn.Module):
 
         One split, not a slice per block: the gradient of a slice is a tensor of the full width.
         """
-        rest = parameters.shape[-1] - sum(self.widths)
-        pieces = parameters.split([*self.widths, rest], dim=-1)
+        rest = parameters.shape[-1] - sum(self.parameter_widths)
+        pieces = parameters.split([*self.parameter_widths, rest], dim=-1)
         cells = pieces if x is None else x.split([*self.widths, x.shape[-1] - sum(self.widths)], -1)
         for block, piece, cell in zip(self.blocks, pieces, cells, strict=False):
             assert isinstance(block, Likelihood)
@@ -105,9 +145,14 @@ class Mixed(nn.Module):
     def _rows(
         self, parts: list[Tensor], parameters: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        cells = parameters[..., self.layout.mask]
+        cells = parameters[..., self.mask_parameters]
         mask = self.mask_likelihood
         parts.append(mask.mean(cells) if generator is None else mask.sample(cells, generator))
         padding = self.layout.width - self.layout.mask.stop
         parts.append(torch.zeros(*parameters.shape[:-1], padding, device=parameters.device))
         return torch.cat(parts, dim=-1)
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """Side by side; a table of one kind of columns has one part, which is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)

@@ -5,11 +5,21 @@ from __future__ import annotations
 from ..columns import Layout
 from .autoencoder import Autoencoder
 from .base import Model, ModelConfig
+from .conditional import ConditionalVAE
+from .discrete import DiscreteVAE
+from .flow import FlowVAE
+from .hierarchical import HierarchicalVAE
 from .vae import VAE
+from .vae_gan import VAEGAN
 
-MODELS: dict[str, type[VAE] | type[Autoencoder]] = {
+MODELS: dict[str, type[Model]] = {
     "autoencoder": Autoencoder,
     "vae": VAE,
+    "conditional": ConditionalVAE,
+    "flow": FlowVAE,
+    "discrete": DiscreteVAE,
+    "hierarchical": HierarchicalVAE,
+    "vae_gan": VAEGAN,
 }
 
 
@@ -24,4 +34,16 @@ def build_model(layout: Layout, config: ModelConfig, seed: int = 0) -> Model:
     return MODELS[config.variant](layout, config, seed)
 
 
-__all__ = ["MODELS", "VAE", "Autoencoder", "Model", "ModelConfig", "build_model"]
+__all__ = [
+    "MODELS",
+    "VAE",
+    "VAEGAN",
+    "Autoencoder",
+    "ConditionalVAE",
+    "DiscreteVAE",
+    "FlowVAE",
+    "HierarchicalVAE",
+    "Model",
+    "ModelConfig",
+    "build_model",
+]

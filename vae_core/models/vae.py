@@ -1,4 +1,4 @@
-"""The variational autoencoder with a Gaussian latent and a standard normal prior."""
+"""The variational autoencoder with a Gaussian latent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from ..columns import Layout
-from ..latents import DiagonalGaussian, quasi_normal_draws
-from .base import Model, ModelConfig, bend
+from ..latents import DiagonalGaussian
+from .base import Model, ModelConfig
 
 
 class VAE(Model):
-    """p(z) = N(0, I), q(z|x) diagonal Gaussian, both networks MLPs.
+    """q(z|x) diagonal Gaussian, p(z) = N(0, I) unless the config says otherwise.
 
     Also known as β-VAE when the training objective weighs the KL with β ≠ 1.
 
@@ -23,14 +23,12 @@ class VAE(Model):
     Reference: Kingma, Welling (2014); Higgins et al. (2017) for β.
     """
 
-    has_elbo = True
-
     def __init__(self, layout: Layout, config: ModelConfig, seed: int) -> None:
-        super().__init__()
+        super().__init__(layout, config, seed)
         generator = torch.Generator().manual_seed(seed)
-        self.build_mlps(layout, config, generator, posterior_width=2)
-        draws = quasi_normal_draws(config.draws, config.latent_dim_for(layout), seed)
-        self.register_buffer("draws", draws)
+        latent = config.latent_dim_for(layout)
+        self.build(layout, config, generator, posterior=2 * latent)
+        self.keep_draws(config.draws, latent, seed)
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian.from_outputs(self.encoder(bend(x, self.likelihood.layout.numeric)))
+        return DiagonalGaussian.from_outputs(self.encoder_outputs(x))

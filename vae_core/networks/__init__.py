@@ -1,5 +1,76 @@
-"""Networks between data, latents and likelihood parameters."""
+"""Networks between data, latents and likelihood parameters: one file a kind, one line here."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ..columns import Layout
+from .conv import ConvDecoder, ConvEncoder
 from .mlp import MLP, BatchedLinear
+from .stacked import Stacked
 
-__all__ = ["MLP", "BatchedLinear"]
+if TYPE_CHECKING:
+    from ..models.base import ModelConfig
+
+
+def _mlp_encoder(
+    layout: Layout, config: ModelConfig, outputs: int, generator: torch.Generator
+) -> nn.Module:
+    return MLP(config.members, [layout.width, *config.hidden, outputs], generator)
+
+
+def _mlp_decoder(
+    layout: Layout, config: ModelConfig, inputs: int, outputs: int, generator: torch.Generator
+) -> nn.Module:
+    return MLP(config.members, [inputs, *reversed(config.hidden), outputs], generator)
+
+
+def _conv_encoder(
+    layout: Layout, config: ModelConfig, outputs: int, generator: torch.Generator
+) -> nn.Module:
+    image, given = _image(layout), layout.width - layout.picture.stop
+    return Stacked(
+        config.members,
+        lambda: ConvEncoder(image, given, config.channels, config.blocks, outputs),
+        generator,
+    )
+
+
+def _conv_decoder(
+    layout: Layout, config: ModelConfig, inputs: int, outputs: int, generator: torch.Generator
+) -> nn.Module:
+    image = _image(layout)
+    planes = outputs // (image[1] * image[2])
+    return Stacked(
+        config.members,
+        lambda: ConvDecoder(image, inputs, config.channels, config.blocks, planes),
+        generator,
+    )
+
+
+def _image(layout: Layout) -> tuple[int, int, int]:
+    if layout.image is None:
+        raise ValueError("network 'conv' reads pictures: there is no image column")
+    return layout.image
+
+
+# encoder and decoder by the name of the network
+ENCODERS = {"mlp": _mlp_encoder, "conv": _conv_encoder}
+DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder}
+# Rows scored at a time; a picture's feature maps are larger than a row.
+CHUNKS = {
+    "mlp": {"cpu": 512, "cuda": 8192},
+    "conv": {"cpu": 64, "cuda": 1024},
+}
+
+
+def check_network(name: str) -> None:
+    """Raises ValueError where no network has this name."""
+    if name not in ENCODERS:
+        raise ValueError(f"unknown network {name!r}; known: {', '.join(ENCODERS)}")
+
+
+__all__ = ["CHUNKS", "DECODERS", "ENCODERS", "MLP", "BatchedLinear", "Stacked", "check_network"]

@@ -33,10 +33,15 @@ class BatchedLinear(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(members, 1, padded))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.expand(self.weight.shape[0], -1, -1)
-        out = torch.baddbmm(self.bias, x, self.weight)
-        return out[..., : self.outputs]
+    def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        if members != slice(None):
+            weight, bias = weight[members], bias[members]
+        if len(x) != len(weight):
+            x = x.expand(len(weight), -1, -1)
+        out = torch.baddbmm(bias, x, weight)
+        return out if self.outputs == out.shape[-1] else out[..., : self.outputs]
 
 
 class MLP(nn.Module):
@@ -57,8 +62,9 @@ class MLP(nn.Module):
             BatchedLinear(members, a, b, generator) for a, b in pairwise(widths)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
+        """(K, N, O) for x (1 or K, N, I); with `members`, of some of the K only."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = silu(layer(x))
-        return last(x)
+            x = silu(layer(x, members))
+        return last(x, members)

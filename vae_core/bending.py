@@ -1,0 +1,29 @@
+"""Large values, as networks read them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Networks see large values bent, x ↦ x inside and logarithmic outside; the likelihood sees them as
+# they are. Without it one absurd cell saturates the whole latent.
+KNEE = 10.0
+
+
+def bend(x: Tensor, numeric: int) -> Tensor:
+    """Rows x (…, W) with their first `numeric` cells bent."""
+    if not numeric:
+        return x
+    bent = KNEE * asinh(x[..., :numeric] / KNEE)
+    return bent if numeric == x.shape[-1] else torch.cat([bent, x[..., numeric:]], dim=-1)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """Inverse hyperbolic sine, to 2 units in the last place.
+
+    On a processor torch's own takes one number at a time, a quarter of all that scoring a small
+    model costs; its log1p and sqrt take eight or sixteen.
+    """
+    size = x.abs()
+    square = size * size
+    return torch.log1p(size + square / (1.0 + torch.sqrt(1.0 + square))).copysign(x)

@@ -1,0 +1,26 @@
+"""What is done to gradients before a step.
+
+Legend: K members, the first dimension of every parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def tame(parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
+    """Clip each member's gradient; zero it where it is not finite. Returns how many were."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    norm = torch.linalg.vector_norm(norms, dim=0)
+    finite = torch.isfinite(norm)
+    factor = (clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
+    factor = torch.where(finite, factor, 0.0)
+    for g in gradients:
+        # a NaN times 0 is a NaN: the cells must go before the factor comes
+        torch.nan_to_num_(g, 0.0, 0.0, 0.0).mul_(factor.view(-1, *[1] * (g.dim() - 1)))
+    return (~finite).sum()

@@ -1,0 +1,26 @@
+"""What a trained model does beside scoring: reconstruct, embed, draw, walk, fill in, compress."""
+
+from .codes import conditions, decode, embed, expected_probability, reconstruct
+from .compression import Compressed, compress
+from .drawing import draw_conditions, generate
+from .repair import denoise, impute, impute_draws
+from .walks import Traversal, interpolate, latent_order, traverse
+
+__all__ = [
+    "Compressed",
+    "Traversal",
+    "compress",
+    "conditions",
+    "decode",
+    "denoise",
+    "draw_conditions",
+    "embed",
+    "expected_probability",
+    "generate",
+    "impute",
+    "impute_draws",
+    "interpolate",
+    "latent_order",
+    "reconstruct",
+    "traverse",
+]

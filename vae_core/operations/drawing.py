@@ -1,0 +1,122 @@
+"""Rows drawn from the model.
+
+Legend: K members, G generative ones, N rows, W encoded width, L latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..encoding import Encoding
+from ..models import Model
+from ..neighbours import Codes
+from ..priors.em import best_mixture
+from .codes import conditions
+
+HOW = ("prior", "mixture")
+COMPONENTS = 64
+
+
+@torch.no_grad()
+def generate(
+    encoding: Encoding,
+    model: Model,
+    codes: Codes,
+    n: int,
+    *,
+    seed: int = 0,
+    how: str = "prior",
+    condition: Mapping[str, object] | None = None,
+    expected: bool | None = None,
+) -> dict[str, np.ndarray]:
+    """n rows: z from the prior, x from p(x|z), the generative members in turn.
+
+    Args:
+        encoding, model, codes: of a trained scorer.
+        n: rows.
+        seed: of codes and cells; the same seed gives the same rows.
+        how: "prior", or "mixture": codes from a Gaussian mixture fitted to those of training rows.
+        condition: category by condition, for conditional models, one for all rows or (n,); left
+            out: known categories at random.
+        expected: cells are means of p(x|z) instead of draws; None: for pictures, where independent
+            noise in each pixel would count as detail.
+
+    Raises:
+        ValueError: the model has no prior to draw from, or an unknown condition or `how`.
+
+    Reference: Ghosh et al. (2020), From variational to deterministic autoencoders, section 4
+        (a density fitted to codes after training).
+    """
+    if n < 1:
+        raise ValueError(f"at least one row must be asked for, got {n}")
+    _check(model, how)
+    members = model.roles.generative.stop
+    device = model.draws.device
+    each = -(-n // members)
+    if encoding.conditions and not condition:
+        condition = draw_conditions(encoding, n, seed)
+    rows = conditions(encoding, condition, n)
+    x = None if rows is None else _by_member(rows, members, model.members, each).to(device)
+    generator = torch.Generator(device=device).manual_seed(seed)
+    if how == "prior":
+        z = model.prior(x).sample(each, generator)
+    else:
+        z = _from_mixture(model, codes, each, generator)
+    if expected is None:
+        expected = encoding.image is not None
+    # a picture's feature maps are large: not all codes at once
+    piece = model.chunks[device.type] if encoding.image else each
+    drawn = []
+    for start in range(0, each, piece):
+        part = slice(start, start + piece)
+        parameters = model.decode(z[:, :, part], None if x is None else x[:, part])
+        likelihood = model.likelihood
+        cells = (
+            likelihood.mean(parameters) if expected else likelihood.sample(parameters, generator)
+        )
+        drawn.append(cells[:members].permute(2, 0, 1, 3).flatten(0, 2).cpu())
+    return encoding.decode(torch.cat(drawn)[:n].numpy())
+
+
+def _check(model: Model, how: str) -> None:
+    if how not in HOW:
+        raise ValueError(f"unknown way to draw codes {how!r}; known: {', '.join(HOW)}")
+    if how == "prior" and not model.has_elbo:
+        raise ValueError(
+            f"a {type(model).__name__.lower()} has no prior: it cannot generate rows from one; "
+            "draw from a mixture fitted to its codes, how='mixture'"
+        )
+
+
+def draw_conditions(encoding: Encoding, n: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """(n,) known categories at random for each condition."""
+    rng = np.random.default_rng(seed)
+    return {
+        c.name: np.array(c.categories, dtype=object)[rng.integers(len(c.categories), size=n)]
+        for c in encoding.conditions
+    }
+
+
+def _by_member(rows: Tensor, generative: int, members: int, each: int) -> Tensor:
+    """(K, each, W): rows as members draw them in turn, row i by generative member i mod G."""
+    full = torch.cat([rows, rows[-1:].expand(each * generative - len(rows), -1)])
+    shared = full.unflatten(0, (each, generative)).transpose(0, 1)
+    return torch.cat([shared, shared[:1].expand(members - generative, -1, -1)])
+
+
+def _from_mixture(model: Model, codes: Codes, each: int, generator: torch.Generator) -> Tensor:
+    """(K, 1, each, L) from a mixture of Gaussians for each member's training codes."""
+    drawn = []
+    for points in codes.points.double():
+        mixture = best_mixture(points, COMPONENTS, generator)
+        chosen = torch.multinomial(mixture.log_weights.exp(), each, True, generator=generator)
+        shape = (each, points.shape[1])
+        noise = torch.randn(shape, generator=generator, device=points.device, dtype=points.dtype)
+        drawn.append(mixture.mu[chosen] + torch.exp(0.5 * mixture.logvar[chosen]) * noise)
+    # members without codes of their own draw nothing that is kept
+    drawn += drawn[:1] * (model.members - len(drawn))
+    return torch.stack(drawn)[:, None].float()
