@@ -2,17 +2,26 @@
 
 Where what is:
 
-- config: config, settings, yamlfile, home, errors; guesses and inference write one from data
-- files in: sources, readers, values, schema, row_checks, spool, ledger, ingest, ingest_result
-- tables: tables, evolution, lake, commits, frames, sampling, split
-- model: preprocess, fitting, thresholds, guarantee, detector
-- train and calibrate: training, calibration, trial, gates, comparison, synthetic, evaluate, quality
+- config: config, config_checks, settings, source_settings, credentials, yamlfile, home, errors
+- config from data: inference, sample, guesses, picture_guesses
+- rows in: ingest, ingest_result, ingest_files, ingest_pictures, sources, files, readers
+- rows from a database: ingest_sql, stream_state, known_rows, databases
+- rows from Delta tables: ingest_delta, delta_source
+- rows checked: sifting, values, pictures, schema, row_checks, spool, ledger
+- tables: tables, evolution, lake, commits, stores, frames, sampling, split
+- model: preprocess, fitting, thresholds, guarantee, detector, detector_input, detector_generation
+- rows that a model makes: making, gallery
+- train: training, material, checkpoints, team
+- calibrate: calibration, trial, gates, comparison, evaluate
+- made-up anomalies: synthetic, synthetic_pictures
+- how good a model is: quality, review
 - tune: tuning
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
-- a night: nights, scoring, tally, explain, finishing, recording
+- a night: nights, scoring, staging, rescoring, tally, explain, finishing, recording
 - looks at a whole night: decision, fdr, covariate_shift, drift
 - shown to people: report, brief, verdict, sketches, templates, figures, heatmap, canvas, progress
 - command line: cli
+- health: checks, probe
 """
 
 from typing import Any

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import nights, sketches, tally
 from pipeline.explain import number, percent
+from pipeline.frames import inputs, to_columns
 from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
 from pipeline.verdict import limit, looks, threshold_in_words, verdict
 
@@ -22,7 +24,20 @@ if TYPE_CHECKING:
     from vae_core import Scorer, Threshold
 
 SHOWN_NIGHTS = 30
-UNITS = {"elbo": "nats", "reconstruction_error": "scaled squared error per column"}
+DRAWN_ROWS = 400
+MADE = {
+    "reconstructions": "Calibration pictures, each above its reconstruction",
+    "samples_by_label": "Drawn from the model for each label",
+    "samples": "Drawn from the model",
+    "interpolation": "From one picture to another through the latent space",
+    "traversal": "One latent moved at a time, the most telling one first",
+    "latents_by_label": "Where pictures lie in the latent space",
+}
+UNITS = {
+    "elbo": "nats",
+    "likelihood_ratio": "nats",
+    "reconstruction_error": "scaled squared error per column",
+}
 
 
 def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
@@ -46,6 +61,7 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "quarantine": _quarantine(tally.quarantined(lake, night, before)),
         "nights": _nights(past[-SHOWN_NIGHTS:], config),
         "model": _model(night, scorer, threshold, config),
+        "made": _made(lake, scorer),
         "unit": UNITS.get(scorer.score_kind, "standardised units"),
         "origin": f"Rows {night.first:,} to {night.last:,} of {config.name}. This page can be "
         f"written again from the tables: vae-anomaly report --night {night.night_id}.",
@@ -143,14 +159,16 @@ def _alerts(lake: Lake, night: Night, scorer: Scorer, total: int) -> dict[str, A
         note = f"All {total:,}, {order}."
     if lake.config.image and rows:
         note += (
-            " Each is drawn beside what the model expected in its place, and what each pixel adds "
-            "to the score: red raises it, blue lowers it."
+            " Each is drawn beside what the model expected in its place, and where the two differ: "
+            "the redder a pixel, the larger its squared error."
         )
     return {"note": note, "rows": [_alert(row, lake.config, scorer) for row in rows]}
 
 
 def _alert(row: dict[str, Any], config: Config, scorer: Scorer) -> dict[str, Any]:
     raw: dict[str, Any] = json.loads(row["raw"])
+    picture = _picture(raw, config, scorer)
+    raw.pop(config.image or "", None)  # it is drawn
     reasons = row["reasons"] or []
     telling = [*config.ids, *(name for r in reasons if (name := _column_of(r, raw)) is not None)]
     telling = [name for name in dict.fromkeys(telling) if name in raw]
@@ -160,20 +178,39 @@ def _alert(row: dict[str, Any], config: Config, scorer: Scorer) -> dict[str, Any
         "score": number(row["anomaly_score"]),
         "when": _when(row["event_time"], config) if row["event_time"] else "",
         "reasons": reasons,
-        "picture": _picture(raw, config, scorer),
+        "picture": picture,
         "telling": [{"name": n, "value": _cell(raw[n])} for n in telling],
         "rest": [{"name": n, "value": _cell(v)} for n, v in raw.items()],
     }
 
 
 def _picture(raw: dict[str, Any], config: Config, scorer: Scorer) -> str | None:
-    """Where rows are images: the row, what was expected, and its heat map, as a data URI."""
+    """Where rows are pictures: the row, what was expected, and their difference, as a data URI."""
     if config.image is None:
         return None
-    from pipeline.heatmap import as_data_uri, draw_explanation
+    from pipeline.heatmap import draw_explanation, figure_uri
 
-    cells = {name: np.array([raw[name]], dtype=np.float64) for name in config.features}
-    return as_data_uri(draw_explanation(scorer, cells, config.image))
+    cells = to_columns(pa.table({n: [raw[n]] for n in inputs(scorer.encoding)}), scorer.encoding)
+    return figure_uri(draw_explanation(scorer, cells))
+
+
+def _made(lake: Lake, scorer: Scorer) -> list[dict[str, str]]:
+    """What a model of pictures makes of calibration rows, and out of nothing, as data URIs."""
+    rows = scorer.metadata.get("calibration")
+    known = getattr(scorer.encoding, "image", None) is not None and hasattr(scorer, "compress")
+    if not known or not isinstance(rows, dict) or not {"first", "last"} <= set(rows):
+        return []
+    from pipeline.gallery import drawings
+    from pipeline.heatmap import figure_uri
+
+    last = min(rows["last"], rows["first"] + DRAWN_ROWS - 1)
+    table = pa.concat_tables(lake.scan_rows(rows["first"], last, inputs(scorer.encoding)))
+    drawn = drawings(scorer, to_columns(table, scorer.encoding))
+    return [
+        {"title": title, "picture": figure_uri(drawn[name])}
+        for name, title in MADE.items()
+        if name in drawn
+    ]
 
 
 def _column_of(reason: str, raw: dict[str, Any]) -> str | None:
@@ -245,7 +282,7 @@ def _model(
         "threshold": threshold_in_words(threshold),
         "its true rate": f"{percent(low)} to {percent(high)} (90 % interval)",
         "score": scorer.score_kind.replace("_", " "),
-        "columns read": f"{len(scorer.encoding.names):,}",
+        "columns read": f"{len(inputs(scorer.encoding)):,}",
     }
     return [{"label": label, "value": value} for label, value in entries.items()]
 

@@ -107,7 +107,7 @@ def _source(home: Home, config: Config, run_id: str | None, champion: bool) -> I
     chosen = run_id or tracking.newest_run(home, config.name, "train")
     if chosen is None:
         raise CalibrationError(
-            f"no finished training of {config.name!r} in {home.path}",
+            f"no finished training of {config.name!r} in {home.place}",
             hint="Run `vae-anomaly train` first.",
         )
     from mlflow.artifacts import download_artifacts

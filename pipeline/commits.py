@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
 
 from pipeline.errors import ConflictError, TableWriteError
+from pipeline.stores import reason
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
@@ -42,22 +44,54 @@ def commit(
     Raises:
         TableWriteError: the place cannot be written to.
     """
-    ids = [Transaction(app_id, version) for app_id, version in transactions.items()]
-    try:
-        write_deltalake(
+    return _commits(
+        handle,
+        lambda: write_deltalake(
             handle,
             stream,
             mode="overwrite" if anew else "append",
             schema_mode="overwrite" if anew else None,
-            commit_properties=CommitProperties(app_transactions=ids),
+            commit_properties=_carrying(transactions),
             writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=GROUP_ROWS),
-        )
+        ),
+    )
+
+
+def add_file(handle: DeltaTable, file: AddAction, transactions: dict[str, int]) -> bool:
+    """Make a file that lies in the table's place part of the table, with transaction ids.
+
+    Args:
+        handle: the table as it was looked at.
+        file: what the log says of it.
+        transactions: version by application id.
+
+    Returns:
+        False where another writer was first.
+
+    Raises:
+        TableWriteError: the place cannot be written to.
+    """
+    return _commits(
+        handle,
+        lambda: handle.create_write_transaction(
+            [file], "append", handle.schema(), commit_properties=_carrying(transactions)
+        ),
+    )
+
+
+def _carrying(transactions: dict[str, int]) -> CommitProperties:
+    ids = [Transaction(app_id, version) for app_id, version in transactions.items()]
+    return CommitProperties(app_transactions=ids)
+
+
+def _commits(handle: DeltaTable, write: Callable[[], None]) -> bool:
+    try:
+        write()
     except CommitFailedError:
         return False
     except (DeltaError, OSError) as error:
-        first = str(error).partition("\n")[0]
         raise TableWriteError(
-            f"cannot write to {handle.table_uri}: {first}",
+            f"cannot write to {handle.table_uri}: {reason(error)}",
             hint="Look at the rights and the free space of that place; nothing of this write "
             "is in the table. Then run again.",
         ) from error

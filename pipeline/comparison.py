@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.evaluate import auroc
 from pipeline.synthetic import KINDS, synthesise
+from pipeline.synthetic_pictures import PICTURE_KINDS, synthesise_pictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +88,15 @@ def detection(
 def synthetic_anomalies(
     normal: Mapping[str, NDArray], seed: int = 0
 ) -> dict[str, dict[str, NDArray]]:
-    """Rows of each of the four kinds, made from normal ones."""
+    """Rows of each of the four kinds, made from normal ones; pictures have kinds of their own."""
+    image = next((name for name, values in normal.items() if values.ndim > 1), None)
+    if image is not None:
+        rows = np.random.default_rng(seed).integers(0, len(normal[image]), SYNTHETIC_ROWS)
+        base = {name: values[rows] for name, values in normal.items()}
+        return {
+            kind: {**base, image: synthesise_pictures(kind, base[image], seed)}
+            for kind in PICTURE_KINDS
+        }
     return {kind: synthesise(kind, normal, SYNTHETIC_ROWS, seed) for kind in KINDS}
 
 

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from pipeline.config_checks import check_config
+from pipeline.credentials import masked
 from pipeline.errors import ConfigError
 from pipeline.settings import (
     AlertSettings,
     ColumnSettings,
+    Engine,
     ModelSettings,
     RowRange,
     Schedule,
     Section,
-    Source,
     SplitSettings,
     ThresholdSettings,
     TrainSettings,
 )
+from pipeline.source_settings import Source
 from pipeline.yamlfile import read_yaml
 
-FEATURES = ("numeric", "categorical", "binary")
+FEATURES = ("numeric", "categorical", "binary", "image")  # what a score is made of
+READ = (*FEATURES, "condition")
 RESERVED = ("_row_id", "_source", "_source_hash", "_source_row", "_ingested_at")
 
 
@@ -42,10 +46,8 @@ class Config(Section):
     threshold: ThresholdSettings = ThresholdSettings.model_validate({})
     alerts: AlertSettings = AlertSettings.model_validate({})
     calibration_rows: RowRange | None = None
-    image: tuple[int, ...] | None = Field(
-        None, description="lines, columns (and channels) of the image that the features make up"
-    )
     schedule: Schedule = Schedule.model_validate({})
+    engine: Engine = Engine.model_validate({})
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
     path: Path = Field(Path("config.yaml"), exclude=True)
@@ -79,36 +81,38 @@ class Config(Section):
                     "give the others role: ignore"
                 )
         if not any(c.role in FEATURES for c in columns.values()):
-            raise ValueError("no column has role numeric, categorical or binary: nothing to learn")
+            raise ValueError(
+                "no column has role numeric, categorical, binary or image: nothing to learn"
+            )
+        images = [n for n, c in columns.items() if c.role == "image"]
+        beside = [n for n, c in columns.items() if c.role in FEATURES and n not in images]
+        if len(images) + len(beside) > 1 and images:
+            others = [*images[1:], *beside]
+            raise ValueError(
+                f"`{images[0]}` is an image, which must be the only column to learn from; give "
+                f"role ignore to {_some(others)}, or role condition to what is known of a picture"
+            )
         return columns
-
-    @field_validator("image")
-    @classmethod
-    def _columns_make_up_the_image(cls, shape: tuple[int, ...] | None, info: Any) -> Any:
-        if shape is None or "columns" not in info.data:
-            return shape
-        if len(shape) not in (2, 3) or min(shape) < 1 or shape[2:] not in ((), (1,), (3,)):
-            raise ValueError(
-                f"an image is [lines, columns] or, with channels, [lines, columns, 3], "
-                f"not {list(shape)}"
-            )
-        roles = [c.role for c in info.data["columns"].values() if c.role in FEATURES]
-        if len(roles) != math.prod(shape) or set(roles) != {"numeric"}:
-            raise ValueError(
-                f"{list(shape)} needs {math.prod(shape):,} columns of role numeric and no other "
-                f"features, there are {roles.count('numeric'):,} numeric ones of {len(roles):,}"
-            )
-        return shape
 
     @property
     def features(self) -> list[str]:
-        """Names of the columns that the model sees, in the config's order."""
-        return [n for n, c in self.columns.items() if c.role in FEATURES]
+        """Names of the columns that the model reads, conditions too, in the config's order."""
+        return [n for n, c in self.columns.items() if c.role in READ]
 
     @property
     def feature_columns(self) -> dict[str, ColumnSettings]:
-        """Settings of the columns that the model sees, in the config's order."""
+        """Settings of the columns that the model reads, in the config's order."""
         return {n: self.columns[n] for n in self.features}
+
+    @property
+    def image(self) -> str | None:
+        """The column of pictures, if there is one."""
+        return next((n for n, c in self.columns.items() if c.role == "image"), None)
+
+    @property
+    def conditions(self) -> list[str]:
+        """Columns that a conditional model is told, in the config's order."""
+        return [n for n, c in self.columns.items() if c.role == "condition"]
 
     @property
     def label(self) -> str | None:
@@ -132,14 +136,34 @@ class Config(Section):
 
     @property
     def source_path(self) -> str:
-        """`source.path` made absolute; a relative one starts at the config file's folder."""
-        written = Path(self.source.path).expanduser()
-        return os.path.abspath(self.path.parent / written)  # noqa: PTH100 (keeps links, globs)
+        """Where the source's files or Delta table lie; its `table` or "query" in a database.
+
+        A URI stays as it is; a relative path starts at the config file's folder.
+        """
+        if self.source.sql:
+            return self.source.sql.table or "query"
+        written = self.source.delta.path if self.source.delta else self.source.path
+        assert written is not None  # one of the three is given
+        return absolute(written, self.path.parent)
 
     def with_source(self, path: str | Path) -> Config:
         """The same config reading another file, folder or glob (relative to the current folder)."""
-        absolute = os.path.abspath(Path(path).expanduser())  # noqa: PTH100
-        return self.model_copy(update={"source": self.source.model_copy(update={"path": absolute})})
+        there = {"path": absolute(str(path), Path.cwd()), "sql": None, "delta": None}
+        return self.model_copy(update={"source": self.source.model_copy(update=there)})
+
+
+def absolute(place: str, folder: Path) -> str:
+    """A URI as it is; a path made absolute from `folder`, with its links and globs."""
+    if place.startswith("file://"):
+        place = unquote(urlsplit(place).path)
+    if is_uri(place):
+        return place
+    return os.path.abspath(folder / Path(place).expanduser())  # noqa: PTH100
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place is a URI such as s3://bucket/folder, and no path."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place))
 
 
 def load_config(path: str | Path) -> Config:
@@ -168,7 +192,7 @@ def load_config(path: str | Path) -> Config:
         problems = [_explain(dict(one)) for one in error.errors()]
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  - {p}" for p in problems)
         raise ConfigError(f"{file}: {listed}", hint="Mend the file and run again.") from None
-    _check_names(config)
+    check_config(config)
     return config
 
 
@@ -189,7 +213,7 @@ def _explain(error: dict[str, Any]) -> str:
         near = difflib.get_close_matches(str(error["input"]), re.findall(r"'(\w+)'", message), n=1)
         message += f" (did you mean {near[0]!r}?)" if near else ""
     got = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-    return f"`{key}`: {message[:1].lower()}{message[1:]}{got}"
+    return masked(f"`{key}`: {message[:1].lower()}{message[1:]}{got}")
 
 
 def _known_keys(location: list[str]) -> list[str]:
@@ -205,70 +229,7 @@ def _known_keys(location: list[str]) -> list[str]:
     return [k for k in section.model_fields if k != "path" or section is not Config]
 
 
-def _check_names(config: Config) -> None:
-    """Model, method and score exist; the lists are only loaded for names that are not default."""
-    default = {k: f.default for k, f in ThresholdSettings.model_fields.items()}
-    if config.model.variant != ModelSettings.model_fields["variant"].default:
-        from vae_core.models import MODELS
-
-        _check_name(config, "model.variant", config.model.variant, MODELS)
-    parameters = config.threshold.model_dump(exclude={"score", "method", "alpha"})
-    given = {name: value for name, value in parameters.items() if value is not None}
-    if config.threshold.method != default["method"] or set(given) - {"conditional_delta"}:
-        _check_threshold(config, given)
-    if config.threshold.score != default["score"]:
-        from vae_core import SCORE_KINDS
-
-        _check_name(config, "threshold.score", config.threshold.score, SCORE_KINDS)
-    if config.model.variant != ModelSettings.model_fields["variant"].default:
-        _check_score(config)
-
-
-def _check_threshold(config: Config, given: dict[str, Any]) -> None:
-    """The method exists, takes the parameters given, and has the labels that it needs."""
-    from pipeline.thresholds import THRESHOLDS, check_parameters, needs_labels
-
-    method = config.threshold.method
-    if method == "conformal_fdr":
-        raise ConfigError(
-            f"{config.path}: `threshold.method`: FDR control decides over a closed night, it is no "
-            "threshold of a model",
-            hint="Write `threshold: {method: conformal}` and `alerts: {fdr: true}`.",
-        )
-    _check_name(config, "threshold.method", method, THRESHOLDS)
-    try:
-        check_parameters(method, given)
-    except ValueError as error:
-        raise ConfigError(
-            f"{config.path}: `threshold`: {error}", hint="Mend the file and run again."
-        ) from None
-    if needs_labels(method) and config.label is None:
-        raise ConfigError(
-            f"{config.path}: `threshold.method`: {method} chooses by labels, and no column has "
-            "role label",
-            hint="Give the label column `role: label` with its `normal` value, or choose another "
-            "method.",
-        )
-
-
-def _check_score(config: Config) -> None:
-    """The model has what the score is made of."""
-    from vae_core import check_score_kind
-    from vae_core.models import MODELS
-
-    variant = config.model.variant
-    try:
-        check_score_kind(config.threshold.score, MODELS[variant].has_elbo, variant)
-    except ValueError as error:
-        raise ConfigError(
-            f"{config.path}: `threshold.score`: {error}", hint="Mend the file and run again."
-        ) from None
-
-
-def _check_name(config: Config, key: str, name: str, known: Any) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, list(known), n=1)
-        raise ConfigError(
-            f"{config.path}: `{key}`: {name!r} is not known; known: {', '.join(known)}",
-            hint=f"Did you mean {near[0]!r}?" if near else "Mend the file and run again.",
-        )
+def _some(names: list[str], most: int = 5) -> str:
+    listed = ", ".join(f"`{name}`" for name in names[:most])
+    more = len(names) - most
+    return listed + (f" and {more:,} more" if more > 0 else "")

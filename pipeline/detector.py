@@ -1,23 +1,37 @@
 """The whole detector as a scikit-learn estimator.
 
-Legend: N rows, D columns, L latents.
+Legend: N rows, D columns.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
+from pipeline.detector_generation import GenerationMixin
+from pipeline.detector_input import (
+    ColumnKind,
+    Form,
+    are_pictures,
+    form_of,
+    frame_columns,
+    is_frame,
+    picture_columns,
+    written,
+)
 from pipeline.fitting import FitResult, calibrate_scorer, calibration_tables, fit_scorer
 from pipeline.preprocess import FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_conformal
 from vae_core import ModelConfig, Scorer, TrainConfig
+
+__all__ = ["ColumnKind", "VAEDetector", "frame_columns"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,29 +44,33 @@ FOLDS = 5
 LEAVE_ONE_OUT_BELOW = 10
 
 
-class ColumnKind(NamedTuple):
-    """What the data itself says of a column: a `FeatureColumn` without a config."""
-
-    role: str
-    nullable: bool
-
-
-class VAEDetector(OutlierMixin, BaseEstimator):
+class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection with an ensemble of variational autoencoders and conformal p-values.
 
-    `X` is an (N, D) array or a data frame; columns of text, categories or booleans are modelled
-    as what they are, and a column with missing cells in `fit` may have them later.
+    What it does beside detecting, such as `generate` and `impute`, is in `GenerationMixin`.
+
+    `X` is an (N, D) array, a data frame, or pictures (N, H, W) or (N, H, W, C) of whole numbers
+    from 0 to 255. Columns of text, categories or booleans are modelled as what they are, and a
+    column with missing cells in `fit` may have them later. A column of a data frame whose cells
+    are pictures (arrays, nested lists, or the bytes of PNG or JPEG files) must be the only one,
+    but for `conditions`.
 
     Args:
         alpha: false-positive rate of `predict` for rows like the training rows, in (0, 1).
         score: primary score: elbo, reconstruction_error, latent_distance, either, both or
-            combined.
+            combined; for pictures likelihood_ratio, too.
         members: networks in the ensemble; None takes the tuned default, as below.
         latent_dim: latent size; None chooses from the number of columns.
         hidden: widths of the hidden layers, multiples of 8.
         max_epochs: passes over the training rows at most.
         trim: share of X's rows that may be anomalies themselves, in [0, 1): that many of the worst
             are not learned from. It does not move the threshold, as `contamination` does elsewhere.
+        variant: which model, key of `vae_core.MODELS`; None: vae, or conditional with `conditions`.
+        conditions: columns of a data frame that rows are judged by what is normal for; they are
+            never judged themselves, and may be missing.
+        model, training: further settings by name, as in the sections of a config: fields of
+            `vae_core.ModelConfig` and `TrainConfig`, such as `{"network": "conv"}` for pictures,
+            `{"prior": "vamp"}`, `{"beta": 4}`.
         device: auto, cpu or cuda.
         random_state: seed of the split, weights and batches; None draws a fresh one.
 
@@ -76,6 +94,10 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         hidden: Sequence[int] | None = None,
         max_epochs: int | None = None,
         trim: float = 0.0,
+        variant: str | None = None,
+        conditions: Sequence[str] = (),
+        model: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -86,8 +108,13 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         self.hidden = hidden
         self.max_epochs = max_epochs
         self.trim = trim
+        self.variant = variant
+        self.conditions = conditions
+        self.model = model
+        self.training = training
         self.device = device
         self.random_state = random_state
+        self._form: Form  # set by `fit`
 
     @property
     def score(self) -> str:
@@ -107,7 +134,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         """Train, calibrate, set the threshold; `y` is not used.
 
         Args:
-            X: (N, D), N ≥ 2.
+            X: (N, D), or (N, H, W[, C]) pictures; N ≥ 2.
 
         Returns:
             self.
@@ -157,17 +184,39 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         return self._scorer().score(self._read(X))["p_value"]
 
     def explain(self, X: Any) -> np.ndarray:
-        """(N, D) each column's share of the anomaly score; positive = more anomalous.
+        """(N, D) each column's share of the anomaly score; positive = more anomalous. Of pictures
+        (N, H, W), each pixel's share above its own mean over validation pictures.
 
-        `sum(1) + latent + expected_` is the anomaly score, with
-        `latent` from `score_frame`.
+        The sum over all but the rows, and `latent` from `score_frame`, and `expected_`, is the
+        anomaly score.
         """
         scorer = self._scorer()
+        if self._form.image is not None:
+            return scorer.explain_pixels(self._read(X))
         explanation = scorer.explain(self._read(X))
         out = np.zeros((len(explanation.contributions), self.n_features_in_))
-        position = {name: i for i, name in enumerate(self._kinds)}
+        position = {name: i for i, name in enumerate(self._form.kinds)}
         out[:, [position[name] for name in scorer.names]] = explanation.contributions
         return out
+
+    def heat(self, X: Any) -> np.ndarray:
+        """(N, H, W) squared error of each pixel of pictures, values in [0, 1], summed over
+        channels; its sum over H·W·C is the reconstruction error.
+
+        Raises:
+            ValueError: the detector was fitted to columns.
+        """
+        return self._scorer().heat(self._read(X)).error.numpy()
+
+    def likelihood_regret(self, X: Any) -> np.ndarray:
+        """(N,) nats, higher is more anomalous: what a posterior fitted to each row alone would
+        gain on the encoder's (Xiao et al. 2020). Some hundred times the work of a score."""
+        return self._scorer().likelihood_regret(self._read(X))
+
+    def columns_of(self, X: Any) -> Data:
+        """X by column, as `scorer_` takes it."""
+        self._scorer()
+        return self._read(X)
 
     def score_frame(self, X: Any) -> pd.DataFrame:
         """Data frame: anomaly_score, reconstruction_error, elbo, latent, p_value,
@@ -176,18 +225,6 @@ class VAEDetector(OutlierMixin, BaseEstimator):
 
         index = X.index if isinstance(X, pd.DataFrame) else None
         return pd.DataFrame(self._scorer().score(self._read(X)), index=index)
-
-    def generate(self, n: int) -> Any:
-        """n rows drawn from the model, of the type of the X that was fitted."""
-        return self._write(self._scorer().generate(n))
-
-    def reconstruct(self, X: Any) -> Any:
-        """What the model expects in each cell of X."""
-        return self._write(self._scorer().reconstruct(self._read(X)))
-
-    def embed(self, X: Any) -> np.ndarray:
-        """(N, L) latent means of the first member."""
-        return self._scorer().embed(self._read(X))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -199,7 +236,10 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         return self.scorer_
 
     def _model(self) -> ModelConfig:
-        given: dict[str, Any] = {"latent_dim": self.latent_dim}
+        chosen = self.variant or ("conditional" if len(self.conditions) else "vae")
+        given = {**known_fields("model", self.model, ModelConfig), "variant": chosen}
+        if self.latent_dim is not None:
+            given["latent_dim"] = self.latent_dim
         if self.members is not None:
             given["members"] = self.members
         if self.hidden is not None:
@@ -207,7 +247,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         return ModelConfig(**given)
 
     def _training(self) -> TrainConfig:
-        given: dict[str, Any] = {"trim": self.trim}
+        given = {"trim": self.trim, **known_fields("training", self.training, TrainConfig)}
         if self.max_epochs is not None:
             given["max_epochs"] = self.max_epochs
         return TrainConfig(**given)
@@ -220,13 +260,13 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         return fit_scorer(
             _take(data, trained),
             _take(data, rows[:held_out]),
-            self._kinds,
+            self._form.kinds,
             model=self._model(),
             training=self._training(),
             score=self.get_params()["score"],
             device=self.device,
             seed=seed,
-            fitted=fitted or fit_encoding(data, self._kinds),
+            fitted=fitted or fit_encoding(data, self._form.kinds),
         )
 
     def _cross_calibrate(self, data: Data, order: np.ndarray, scorer: Scorer, seed: int) -> Scorer:
@@ -248,14 +288,16 @@ class VAEDetector(OutlierMixin, BaseEstimator):
         }
         return replace(scorer, calibration=merged, thresholds=thresholds)
 
-    def _read(self, X: Any, reset: bool = False) -> Data:
-        """X as columns; remembers names and kinds when `reset`."""
-        frame = hasattr(X, "columns") and hasattr(X, "dtypes")
-        if frame:
+    def _read(self, X: Any, reset: bool = False, holes: bool = False) -> Data:
+        """X as columns; remembers its form when `reset`. `holes`: pixels may be missing."""
+        form: Form | None = None if reset else self._form
+        if are_pictures(X) if form is None else form.image is not None and not form.frame:
+            data = picture_columns(X, form, holes)
+        elif is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if len(X) < 1 + reset:
                 raise ValueError(f"Found array with {len(X)} sample(s) while more are required.")
-            data = frame_columns(X)
+            data = frame_columns(X, form, self.conditions)
         else:
             array = validate_data(
                 self,
@@ -267,46 +309,31 @@ class VAEDetector(OutlierMixin, BaseEstimator):
             )
             data = {str(i): array[:, i] for i in range(array.shape[1])}
         if reset:
-            self._fitted_on_frame = frame
-            self._kinds = {name: _kind(values) for name, values in data.items()}
-            self._constants = {name: values[0] for name, values in data.items()}
+            if _rows(data) < 2:
+                raise ValueError(f"Found array with {_rows(data)} sample(s) while 2 are required.")
+            self._form = form_of(X, data, self.conditions)
+            if self._form.image is not None and not self._form.frame:
+                self.n_features_in_ = math.prod(self._form.shape)
         return data
 
     def _write(self, data: Data) -> Any:
-        """Columns as the type of X that was fitted, dropped columns at their constant."""
-        rows = _rows(data)
-        full = {name: data.get(name, np.full(rows, c)) for name, c in self._constants.items()}
-        if not self._fitted_on_frame:
-            return np.column_stack(list(full.values()))
-        import pandas as pd
-
-        return pd.DataFrame(full)
+        """Columns in the form of the X that was fitted."""
+        return written(data, self._form)
 
 
-def frame_columns(frame: pd.DataFrame) -> Data:
-    """Columns of a data frame as the core takes them: numbers as float64, the rest as objects."""
-    import pandas as pd
+def known_fields(parameter: str, given: Mapping[str, Any] | None, config: Any) -> dict[str, Any]:
+    """Settings that a config class has.
 
-    out: dict[str, np.ndarray] = {}
-    for name in frame.columns:
-        values = frame[name]
-        if pd.api.types.is_bool_dtype(values.dtype):
-            out[str(name)] = values.astype(object).to_numpy()
-        elif pd.api.types.is_numeric_dtype(values.dtype):
-            out[str(name)] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            objects = values.astype(object).to_numpy().copy()
-            objects[values.isna().to_numpy()] = None
-            out[str(name)] = objects
-    return out
-
-
-def _kind(values: np.ndarray) -> ColumnKind:
-    if values.dtype != object:
-        return ColumnKind("numeric", bool(np.isnan(values).any()))
-    missing = [v is None for v in values]
-    boolean = all(isinstance(v, bool | np.bool_) for v in values if v is not None)
-    return ColumnKind("binary" if boolean else "categorical", any(missing))
+    Raises:
+        ValueError: one is unknown, with the nearest known one.
+    """
+    known = [field.name for field in fields(config)]
+    for name in given or {}:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"{parameter}: unknown setting {name!r}; {advice}")
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()}
 
 
 def _rows(data: Data) -> int:

@@ -44,6 +44,10 @@ class TableWriteError(UserError):
     """A Delta table that cannot be written: rights, space, a store that does not answer."""
 
 
+class StoreError(UserError):
+    """An object store, or a folder of tables, that does not answer or refuses to be read."""
+
+
 class ConflictError(UserError):
     """A table that other writers kept changing for longer than was waited."""
 

@@ -11,6 +11,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipeline.commits import until_settled
 from pipeline.errors import TableWriteError
+from pipeline.stores import reason
 from pipeline.tables import TABLES
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def add_columns(lake: Lake) -> None:
     """Give the tables the columns that have come since they were made; null in their old rows.
 
+    A whole table that has come since is made.
+
     The columns of `ingested` are the config's: `Lake.fit_columns` looks after those. Runs side by
     side may all call this: one adds the columns, and whoever writes meanwhile looks again.
 
@@ -28,6 +31,7 @@ def add_columns(lake: Lake) -> None:
         TableWriteError: the columns cannot be added.
         ConflictError: other writers kept changing the table.
     """
+    lake.ensure("rescored")
     for table, schema in TABLES.items():
         if table != "ingested":
             until_settled(lake, table, partial(_add_missing, wanted=schema(lake.config)))
@@ -44,10 +48,9 @@ def _add_missing(handle: DeltaTable, wanted: pa.Schema) -> bool | None:
     except CommitFailedError:
         return None
     except (DeltaError, OSError) as error:
-        first = str(error).partition("\n")[0]
         raise TableWriteError(
             f"cannot add the columns {', '.join(field.name for field in missing)} to "
-            f"{handle.table_uri}: {first}",
+            f"{handle.table_uri}: {reason(error)}",
             hint="Look at the rights and the free space of that place, then run again.",
         ) from error
     return True

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from vae_core import Encoding
 
 TOP = 3
+PLACES = (
+    ("in the upper left", "at the top", "in the upper right"),
+    ("on the left", "in the centre", "on the right"),
+    ("in the lower left", "at the bottom", "in the lower right"),
+)
 LATENT = "the combination of values as a whole is unusual, more than any single column"
+LATENT_OF_PICTURE = "as a whole it is of a kind that training hardly saw"
 _SMALL_SHARE = 0.02
+_LOCAL = 0.35  # share of a picture's error in a ninth of it from which it is said where
+_MOST = 0.75  # share of the error from which a place is called brighter, or darker
 _ROUNDING = 1e-9
 _FAR = 3.0
 _COMMON = 0.5
@@ -42,6 +50,7 @@ class Explainer(Protocol):
     def explain(self, data: Mapping[str, np.ndarray]) -> _Explanation: ...
     def reconstruct(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
     def expected_probability(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+    def heat(self, data: Mapping[str, np.ndarray]) -> Any: ...
 
 
 def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -> list[list[str]]:
@@ -65,6 +74,16 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
     expected = scorer.reconstruct(data)
     probability = scorer.expected_probability(data)
     distances = _distances(scorer.encoding, data, expected)
+    image = getattr(scorer.encoding, "image", None)
+    errors = beyond = np.zeros(0)
+    if image is not None:
+        errors = scorer.heat(data).error.numpy()
+        here, there = (
+            np.reshape(cells[image.name], (*errors.shape, -1)).mean(-1)
+            for cells in (data, expected)
+        )
+        beyond = here - there
+    latent = LATENT if image is None else LATENT_OF_PICTURE
     names = [*explained.names, None]
     parts = np.column_stack([explained.contributions, explained.latent])
     parts = np.where(np.isfinite(parts), parts, -np.inf)
@@ -78,6 +97,12 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
                 break
             if name is None:
                 continue
+            if image is not None and name == image.name:
+                known = {
+                    c.name: data[c.name][row] for c in scorer.encoding.conditions if c.name in data
+                }
+                told.append(say_picture(name, errors[row], beyond[row], known))
+                continue
             value, wanted = data[name][row], expected[name][row]
             if name in probability:
                 told.append(say_category(name, value, wanted, float(probability[name][row])))
@@ -87,7 +112,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
                 told.append(say_constant(name, value, wanted))
         columns = line[:-1]
         if line[-1] > columns[columns > 0].sum():
-            told = [*told[: top - 1], LATENT]
+            told = [*told[: top - 1], latent]
         out.append(told)
     return out
 
@@ -137,6 +162,52 @@ def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
     degree = "far " if far else "just " if digits > 3 else ""
     side = "above" if value > expected else "below"
     return f"{name} {shown} is {degree}{side} the expected {wanted}"
+
+
+def say_picture(
+    name: str, error: np.ndarray, beyond: np.ndarray, conditions: Mapping[str, Any]
+) -> str:
+    """One reason in words, for a column of pictures.
+
+    Args:
+        name: of the column.
+        error: (H, W) squared error of each pixel.
+        beyond: (H, W) by how much each is brighter than expected.
+        conditions: what the model was told of the picture.
+
+    Returns:
+        For instance "picture is unlike the training pictures, most in the upper left, where it is
+        brighter than expected".
+    """
+    given = [f"{n} {quoted(v)}" for n, v in conditions.items() if not _missing(v)]
+    whose = f" of {' and '.join(given)}" if given else ""
+    text = f"{name} is unlike the training pictures{whose}"
+    worst, share = _worst_square(error)
+    if share <= _LOCAL:
+        return f"{text}, all over{_shade(error, beyond)}"
+    # thirds of the picture by the middle of the square
+    line, place = (
+        min(2, 3 * (part.start + part.stop) // (2 * size))
+        for part, size in zip(worst, error.shape, strict=True)
+    )
+    return f"{text}, most {PLACES[line][place]}{_shade(error[worst], beyond[worst])}"
+
+
+def _worst_square(error: np.ndarray) -> tuple[tuple[slice, slice], float]:
+    """The part of a third of both sides that holds most of the error, and its share of it."""
+    high, wide = (-(-size // 3) for size in error.shape)
+    sums = np.lib.stride_tricks.sliding_window_view(error, (high, wide)).sum((2, 3))
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    place = slice(int(top), int(top) + high), slice(int(left), int(left) + wide)
+    return place, float(sums.max() / max(error.sum(), np.finfo(np.float64).tiny))
+
+
+def _shade(error: np.ndarray, beyond: np.ndarray) -> str:
+    """Brighter or darker, where most of the error is the one or the other."""
+    brighter = error[beyond > 0].sum() / max(error.sum(), np.finfo(np.float64).tiny)
+    if 1 - _MOST < brighter < _MOST:
+        return ""
+    return f", where it is {'brighter' if brighter > 0.5 else 'darker'} than expected"
 
 
 def say_constant(name: str, value: Any, usual: Any) -> str:

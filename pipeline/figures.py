@@ -51,7 +51,7 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     curve(left, "validation_objective", "validation rows", color=NORMAL)
     describe(left, "Objective (lower is better)", "epoch", "nats per row, scaled units")
     if history:
-        left.legend(frameon=False)
+        left.legend(frameon=False, loc="upper right")
     curve(right, "validation_elbo", "ELBO", color=LINE, linewidth=2)
     curve(right, "validation_reconstruction_log_prob", "reconstruction", color=NORMAL)
     describe(right, "ELBO of validation rows and its parts", "epoch", "nats per row, scaled units")
@@ -104,7 +104,7 @@ def score_histogram(
         f"{name} (higher is more anomalous; ends hold all beyond)",
         "rows",
     )
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure
 
 
@@ -133,7 +133,7 @@ def roc_and_precision(
     for axes in (left, right):
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
-        axes.legend(frameon=False, loc="best")
+        axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
     return figure
 
 
@@ -176,7 +176,7 @@ def latent_scatter(
             linewidths=0.7,
             label="anomalies",
         )
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
     describe(axes, "Latent means", "first principal axis", "second principal axis")
     return figure
 
@@ -242,7 +242,7 @@ def generation_chart(quality: Mapping[str, Any]) -> Figure:
     axes.set_yticks(rows, names)
     axes.set_xlim(min([0.5, *generated]) - 0.02, 1.01)
     axes.set_ylim(-0.7, len(columns) - 0.3)
-    title = ", ".join(
+    title = "\n".join(
         f"{name.replace('_', ' ')} {value['generated']:.3f} of {value['ceiling']:.3f}"
         for name, value in quality["metrics"].items()
         if value["generated"] == value["generated"]

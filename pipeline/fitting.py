@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,13 @@ import torch
 from pipeline.preprocess import FeatureColumn, FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_threshold
 from vae_core import (
+    ALONE,
     Codes,
+    Encoding,
     ModelConfig,
     Scorer,
+    Stream,
+    Team,
     TrainConfig,
     TrainResult,
     build_model,
@@ -23,10 +28,14 @@ from vae_core import (
     choose_device,
     column_statistics,
     diagnose,
+    fit_weighted,
     train,
 )
-from vae_core.models import MODELS
+from vae_core.batches import binarised
+from vae_core.models import MODELS, Model
 from vae_core.scores import latent_means
+
+CANDIDATES = 8192  # training rows whose codes may be kept
 
 Data = Mapping[str, np.ndarray]
 Reporter = Callable[[dict[str, float]], None]
@@ -49,6 +58,61 @@ class FitResult:
     seconds: float
 
 
+class FitNetwork(NamedTuple):
+    """A trained model, and what it was trained with.
+
+    Attributes:
+        encoding: of the rows.
+        dropped: constant columns.
+        model: trained.
+        rows, validation: encoded, on the model's device.
+        training: history, best epochs, skipped steps.
+        seconds: wall time of the training loop.
+    """
+
+    encoding: Encoding
+    dropped: tuple[str, ...]
+    model: Model
+    rows: torch.Tensor
+    validation: torch.Tensor
+    training: TrainResult
+    seconds: float
+
+
+def fit_network(
+    rows: Data,
+    validation: Data,
+    columns: Mapping[str, FeatureColumn],
+    *,
+    model: ModelConfig,
+    training: TrainConfig,
+    device: str = "auto",
+    seed: int = 0,
+    report: Reporter | None = None,
+    fitted: FittedEncoding | None = None,
+    stream: Callable[[Encoding], Stream] | None = None,
+    checkpoint: Path | None = None,
+    team: Team = ALONE,
+) -> FitNetwork:
+    """Fit encodings and train: the part of `fit_scorer` that all processes of a team share.
+
+    Arguments as there.
+    """
+    place = choose_device(device)
+    encoding, dropped = fitted or fit_encoding(rows, columns)
+    network = build_model(encoding.layout, model, seed).to(place)
+    x = torch.from_numpy(encoding.encode(rows)[0]).to(place)
+    held_out = torch.from_numpy(encoding.encode(validation)[0]).to(place)
+    started = perf_counter()
+    result = train(
+        network, x, held_out, training,
+        seed=seed, report=report, checkpoint=checkpoint, team=team,
+        stream=None if stream is None else stream(encoding),
+    )  # fmt: skip
+    seconds = perf_counter() - started
+    return FitNetwork(encoding, dropped, network, x, held_out, result, seconds)
+
+
 def fit_scorer(
     rows: Data,
     validation: Data,
@@ -61,11 +125,15 @@ def fit_scorer(
     seed: int = 0,
     report: Reporter | None = None,
     fitted: FittedEncoding | None = None,
+    stream: Callable[[Encoding], Stream] | None = None,
+    checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> FitResult:
     """Fit encodings, train the model, take the validation means that scores refer to.
 
     Args:
-        rows: training rows, (N,) per column.
+        rows: training rows, (N,) per column; with a stream, a uniform sample of its rows, which
+            encodings, codes and the latent's fit are content with.
         validation: rows for early stopping, means and the joins' units; neither trained on nor
             calibrated on.
         columns: role and nullability by name.
@@ -75,6 +143,9 @@ def fit_scorer(
         seed: of weights, batches, noise and draws.
         report: called with every evaluation of the training.
         fitted: encodings made elsewhere; default: fitted on `rows`.
+        stream: makes the stream of rows that train, by their encoding.
+        checkpoint: file that keeps the training's state; see `vae_core.train`.
+        team: processes that train together; the others call `fit_network`.
 
     Raises:
         ValueError: unknown variant or score, nothing varies, or the device is not to be had.
@@ -82,19 +153,25 @@ def fit_scorer(
     model, training = model or ModelConfig(), training or TrainConfig()
     if model.variant in MODELS:
         check_score_kind(score, MODELS[model.variant].has_elbo, model.variant)
-    place = choose_device(device)
-    encoding, dropped = fitted or fit_encoding(rows, columns)
-    network = build_model(encoding.layout, model, seed).to(place)
-    x = torch.from_numpy(encoding.encode(rows)[0]).to(place)
-    held_out = torch.from_numpy(encoding.encode(validation)[0]).to(place)
-    started = perf_counter()
-    result = train(network, x, held_out, training, seed=seed, report=report)
-    seconds = perf_counter() - started
-    network.eval()
-    codes = Codes.of(latent_means(network, x.cpu()).to(place), seed)
+    encoding, dropped, network, x, held_out, result, seconds = fit_network(
+        rows, validation, columns,
+        model=model, training=training, device=device, seed=seed, report=report, fitted=fitted,
+        stream=stream, checkpoint=checkpoint, team=team,
+    )  # fmt: skip
+    place = network.draws.device
+    # its codes are to be those of rows as training saw them
+    generator = torch.Generator(device=place).manual_seed(seed)
+    seen = binarised(x, encoding.layout, generator) if training.binarise else x
+    network.fit_prior(seen, seed)
+    vouching = np.random.default_rng(seed).permutation(len(x))[:CANDIDATES]
+    codes = Codes.of(latent_means(network, x[vouching].cpu()).to(place), result.rows, seed)
+    weighted = None
+    if score == "importance_weighted":
+        weighted = fit_weighted(encoding, network, validation, model.weighted_draws, seed)
     scorer = Scorer(
         encoding=encoding,
         model=network,
+        weighted=weighted,
         codes=codes,
         config=model,
         statistics=column_statistics(encoding, network, codes, validation),
@@ -102,24 +179,21 @@ def fit_scorer(
         diagnostics=diagnose(network, held_out),
     )
     scorer.fit_scales(validation)
-    if training.trim:
-        _forget_worst_codes(scorer, rows, x.cpu(), validation, training.trim, seed)
+    forgotten = max(training.forget, training.trim)
+    if forgotten:
+        scores = _scores_of(scorer, {name: values[vouching] for name, values in rows.items()})
+        kept = vouching[scores <= np.quantile(scores, 1 - forgotten)]
+        means = latent_means(network, x[kept].cpu()).to(place)
+        scorer.codes = Codes.of(means, round(result.rows * len(kept) / len(vouching)), seed)
+        scorer.statistics = column_statistics(encoding, network, scorer.codes, validation)
+        scorer.fit_scales(validation)
     return FitResult(scorer, result, dropped, seconds)
 
 
-def _forget_worst_codes(
-    scorer: Scorer, rows: Data, x: torch.Tensor, validation: Data, share: float, seed: int
-) -> None:
-    """Codes of the training rows without those that the scorer itself finds most abnormal.
-
-    An anomaly among them would otherwise vouch for its like.
-    """
+def _scores_of(scorer: Scorer, rows: Data) -> np.ndarray:
+    """How abnormal the scorer finds rows, whatever its primary score."""
     kind = "combined" if scorer.model.has_elbo else "reconstruction_error"
-    scores = replace(scorer, score_kind=kind).raw_scores(rows).anomaly_score
-    kept = np.flatnonzero(scores <= np.quantile(scores, 1 - share))
-    scorer.codes = Codes.of(latent_means(scorer.model, x[kept]).to(scorer.device), seed)
-    scorer.statistics = column_statistics(scorer.encoding, scorer.model, scorer.codes, validation)
-    scorer.fit_scales(validation)
+    return replace(scorer, score_kind=kind).raw_scores(rows).anomaly_score
 
 
 def calibrate_scorer(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.frames import inputs, to_frame
 from pipeline.guarantee import beta_binomial_interval
 
 if TYPE_CHECKING:
@@ -63,12 +64,9 @@ def reproduces(scorer: Scorer, reloaded: Scorer, model: Any, rows: Rows) -> Gate
         model: the version by ``mlflow.pyfunc.load_model``.
         rows: some rows.
     """
-    import pandas as pd
-
     here = scorer.score(rows.columns)
     loaded = reloaded.score(rows.columns)
-    names = scorer.encoding.names
-    predicted = model.predict(pd.DataFrame({name: rows.columns[name] for name in names}))
+    predicted = model.predict(to_frame(rows.columns, inputs(scorer.encoding)))
     served = {name: predicted[name].to_numpy() for name in predicted.columns}
     differing = [n for n in here if n not in served or not _same(loaded[n], served[n])]
     if list(served) != list(here) or differing:

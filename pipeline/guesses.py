@@ -38,6 +38,7 @@ class Guess:
     timezone: str | None = None
     normal: str | None = None
     values: tuple[str, ...] | None = None
+    shape: tuple[int, ...] | None = None
     comment: str = ""
 
 

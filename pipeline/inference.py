@@ -6,58 +6,41 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
-from pipeline.config import FEATURES, Config, load_config
+from pipeline.config import FEATURES, Config, absolute, load_config
+from pipeline.credentials import holds_secret
+from pipeline.delta_source import is_delta
 from pipeline.errors import ConfigError, SourceError
 from pipeline.guesses import Guess, guess, settle
-from pipeline.settings import Source
-from pipeline.sources import find_files, fingerprint, open_file
-from pipeline.values import is_text, plain, texts
+from pipeline.picture_guesses import beside_pictures, guess_pictures
+from pipeline.sample import Sample, sample_of_delta, sample_of_files, sample_of_sql
+from pipeline.source_settings import Source
 
-SAMPLE_ROWS = 200_000
 HISTORY_SHARE = 0.8
-DELIMITERS = (",", ";", "\t", "|")
 PLAIN_KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]*$")
 YAML_WORDS = {"null", "true", "false"}
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 FEWEST_ROWS = 3  # least value of `split.until`
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The first rows of a source.
-
-    Attributes:
-        source: how they were read.
-        columns: cells by name, in the first file's order.
-        rows: how many there are.
-        complete: whether these are all rows of the source.
-        cells_are_text, words_for_null: as `readers.Opened` has them.
-    """
-
-    source: Source
-    columns: dict[str, pa.Array]
-    rows: int
-    complete: bool
-    cells_are_text: bool
-    words_for_null: bool
+DATABASE = re.compile(r"(?:postgresql|sqlite)(?:\+\w+)?://|\$\{\w+\}$")
+SQLITE_FILE = re.compile(r"sqlite:///(.+)")
 
 
 def write_config(
-    data: str | Path, path: str | Path, name: str | None = None, force: bool = False
+    data: str | Path,
+    path: str | Path,
+    name: str | None = None,
+    force: bool = False,
+    sql: dict[str, str | None] | None = None,
 ) -> Config:
     """Look at data and write a commented config for it.
 
     Args:
-        data: a file, a folder or a glob.
+        data: a file, a folder, a glob, a Delta table, the URI of one of these, or a database URL.
         path: the YAML file to write.
         name: of the data set; None makes one of the data's name.
         force: overwrite an existing file.
+        sql: of a database: `table` or `query`, and `watermark`.
 
     Returns:
         the config, read back.
@@ -78,21 +61,32 @@ def write_config(
         )
     if not target.parent.is_dir():
         raise ConfigError(f"there is no folder {target.parent}", hint="Make it first.")
-    text = config_text(data, target, name)
+    text = config_text(data, target, name, sql)
     target.write_text(text, encoding="utf-8")
     return load_config(target)
 
 
-def config_text(data: str | Path, target: Path, name: str | None = None) -> str:
+def config_text(
+    data: str | Path,
+    target: Path,
+    name: str | None = None,
+    sql: dict[str, str | None] | None = None,
+) -> str:
     """The YAML that `write_config` writes to `target`.
 
     Raises:
         SourceError: there is no data, it cannot be read, or it has no usable column.
     """
-    place = os.path.abspath(Path(data).expanduser())  # noqa: PTH100 (keeps links and globs)
-    sample = read_sample(place)
+    given = {k: v for k, v in (sql or {}).items() if v is not None}
+    if given or DATABASE.match(str(data)):
+        sample, place = _of_database(str(data), given, target)
+    else:
+        place = absolute(str(data), Path.cwd())
+        sample = sample_of_delta(place) if is_delta(place, {}) else sample_of_files(place)
     text, words = sample.cells_are_text, sample.words_for_null
-    guesses = settle({n: guess(n, c, text, words) for n, c in sample.columns.items()})
+    found = {n: guess_pictures(c, sample.folder) for n, c in sample.columns.items()}
+    guesses = {n: found[n] or guess(n, c, text, words) for n, c in sample.columns.items()}
+    guesses = settle(beside_pictures(guesses))
     if not any(g.role in FEATURES for g in guesses.values()):
         raise SourceError(
             f"{place} has no column to learn from: {', '.join(guesses)}",
@@ -101,50 +95,24 @@ def config_text(data: str | Path, target: Path, name: str | None = None) -> str:
     return "\n".join(_lines(place, target, name or slug(place), sample, guesses)) + "\n"
 
 
-def read_sample(place: str) -> Sample:
-    """The first `SAMPLE_ROWS` rows, with encoding and delimiter found out.
-
-    Raises:
-        SourceError: no file, or the first one cannot be read.
-    """
-    files, _ = find_files(place, "auto", "Check the path; put a glob between quotes.")
-    if not files:
-        raise SourceError(
-            f"{place} holds no CSV, Parquet or JSON lines file", hint="Name a file or a glob."
+def _of_database(url: str, given: dict[str, str], target: Path) -> tuple[Sample, str]:
+    """Rows of a database, and what gives the data set its name."""
+    if holds_secret(url):
+        raise ConfigError(
+            "the database URL holds a password, which no config should",
+            hint="Put it into an environment variable, and name that between single quotes: "
+            "'postgresql://reader:${SHOP_PASSWORD}@host/shop'.",
         )
-    chunks: dict[str, list[pa.Array]] = {}
-    unreadable = ""
-    rows, source, complete = 0, Source.model_validate({"path": place}), True
-    text, words = False, False
-    for number, path in enumerate(files):
-        try:
-            if number == 0:
-                source = _reading(path, place)
-            opened = open_file(path, source)
-            text, words = opened.cells_are_text, opened.words_for_null
-            for batch in opened.batches:
-                if rows >= SAMPLE_ROWS:
-                    complete = False
-                    break
-                for name in batch.rows.schema.names:
-                    chunks.setdefault(name, []).append(batch.rows.column(name))
-                rows += batch.rows.num_rows
-                unreadable = unreadable or next((m.reason for m in batch.malformed), "")
-        except SourceError as error:
-            if number == 0:
-                raise SourceError(f"{path} {error.message}", hint=error.hint) from None
-            # later files are judged one by one when they are ingested
-        if not complete:
-            break
-    if rows == 0 and unreadable:
-        raise SourceError(
-            f"{files[0]} has no row that can be read (the first is {unreadable})",
-            hint="JSON data must have one object on each line.",
+    if ("table" in given) == ("query" in given):
+        raise ConfigError(
+            "which rows of the database are meant?", hint="Give either --table or --query."
         )
-    if rows == 0:
-        raise SourceError(f"{files[0]} has no rows", hint="Name data that has some.")
-    columns = {n: _joined(c) for n, c in chunks.items()}
-    return Sample(source, columns, rows, complete, text, words)
+    if found := SQLITE_FILE.fullmatch(url):
+        file = absolute(found[1], Path.cwd())
+        url = f"sqlite:///{_relative(file, target)}"
+    sample = sample_of_sql({"url": url, **given}, target.parent)
+    database = re.split(r"[/?]", url.partition("://")[2] + "//")[1].partition(".")[0]
+    return sample, given.get("table", database).rpartition(".")[2]
 
 
 def slug(place: str) -> str:
@@ -154,45 +122,6 @@ def slug(place: str) -> str:
         path = path.parent
     stem = path.name if path.is_dir() else path.name.split(".")[0]
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:64] or "data"
-
-
-def _reading(path: Path, place: str) -> Source:
-    """Encoding and delimiter that fit the first file."""
-    source = Source.model_validate({"path": place})
-    try:
-        fingerprint(path, source)
-    except SourceError as error:
-        if " text" not in error.message:
-            raise
-        source = source.model_copy(update={"encoding": _other_encoding(path)})
-        fingerprint(path, source)
-    if path.suffix.lower() in {".parquet", ".pq", ".jsonl", ".ndjson", ".json"}:
-        return source
-    with pa.input_stream(str(path), compression="detect") as stream:
-        head = stream.read(65_536).decode(source.encoding, errors="replace").split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=head.count)
-    return source.model_copy(update={"delimiter": delimiter if delimiter in head else ","})
-
-
-def _other_encoding(path: Path) -> str:
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return "utf-16" if stream.read(2) in UTF_16_MARKS else "latin-1"
-
-
-def _joined(chunks: list[pa.Array]) -> pa.Array:
-    arrays = [plain(chunk) for chunk in chunks]
-    kinds = {a.type for a in arrays if not pa.types.is_null(a.type)}
-    if len(kinds) > 1:
-        nested = any(pa.types.is_nested(kind) for kind in kinds)
-        arrays = [
-            a if nested else (a.cast(pa.string()) if is_text(a.type) else texts(a)) for a in arrays
-        ]
-        if nested:
-            return arrays[0]
-    elif kinds:
-        (kind,) = kinds
-        arrays = [a.cast(kind) for a in arrays]
-    return pa.concat_arrays(arrays)
 
 
 def _lines(
@@ -205,11 +134,15 @@ def _lines(
     yield "# guesses: read them before the first ingest."
     yield f"name: {_quoted(name)}"
     yield "source:"
-    yield f"  path: {_quoted(_relative(place, target))}   # a file, a folder or a glob"
+    yield from _source(place, target, sample.source)
     if sample.source.encoding != "utf-8":
         yield f"  encoding: {sample.source.encoding}"
     if sample.source.delimiter != ",":
         yield f"  delimiter: {json.dumps(sample.source.delimiter)}"
+    pictures = any(one.role == "image" for one in guesses.values())
+    if pictures:
+        yield "# An image is the only column that the model sees; `role: condition` for what is"
+        yield "# known of each picture, with `model: {variant: conditional}`."
     yield "# role: numeric, categorical, binary (the model sees these); id, time, label (kept with"
     yield "# the rows, never seen by the model); ignore. nullable: missing cells are data; where it"
     yield "# is not said, a row with a missing cell goes to quarantine."
@@ -219,6 +152,10 @@ def _lines(
         yield f"  {_quoted(column)}: {{{_settings(one)}}}{comment}"
     yield "split:"
     yield f"  until: {until}   # {part} train and calibrate; later rows are scored"
+    if pictures:
+        yield "model:   # `network: conv` sees shapes better and takes many times as long"
+        yield "  latent_dim: 32"
+        yield "training: {max_steps: 3000}"
     yield "threshold:"
     yield "  alpha: 0.05   # at most this share of normal rows is flagged"
     yield "alerts:"
@@ -230,6 +167,17 @@ def _lines(
     yield "  timezone: UTC"
 
 
+def _source(place: str, target: Path, source: Source) -> Iterable[str]:
+    if source.sql:
+        yield "  sql:"
+        for key, value in source.sql.model_dump(exclude_defaults=True).items():
+            yield f"    {key}: {_quoted(value)}"
+    elif source.delta:
+        yield f"  delta: {{path: {_quoted(_relative(place, target))}}}   # read version by version"
+    else:
+        yield f"  path: {_quoted(_relative(place, target))}   # a file, a folder or a glob"
+
+
 def _settings(one: Guess) -> str:
     parts = [f"role: {one.role}"]
     if one.nullable and one.role != "ignore":
@@ -238,6 +186,8 @@ def _settings(one: Guess) -> str:
         parts.append(f"timezone: {one.timezone}")
     if one.normal is not None:
         parts.append(f"normal: {json.dumps(one.normal, ensure_ascii=False)}")
+    if one.shape:
+        parts.append(f"shape: {list(one.shape)}")
     if one.values:
         parts.append(f"values: {json.dumps(list(one.values), ensure_ascii=False)}")
     return ", ".join(parts)

@@ -12,10 +12,10 @@ Status = Literal["ingested", "skipped", "refused"]
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
+    """What became of one file, or of one unit of another source.
 
     Attributes:
-        path: the file.
+        path: the file; the table or query; the Delta table with its version.
         hash: SHA-256 of its content; empty where it could not be read.
         rows_in: rows read by this run; `ingested` + `quarantined`.
         ingested, quarantined: rows this run put into each table.
@@ -24,6 +24,7 @@ class FileResult:
         hint: what to do about a refusal.
         notes: oddities that were accepted.
         first_row_id, last_row_id: ids given; None where no row was ingested.
+        what: a file is left in place when it is refused, and others go on without it.
     """
 
     path: str
@@ -37,6 +38,7 @@ class FileResult:
     notes: tuple[str, ...] = ()
     first_row_id: int | None = None
     last_row_id: int | None = None
+    what: Literal["file", "table"] = "file"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class IngestResult:
         return max((f.last_row_id for f in self.files if f.last_row_id), default=None)
 
     def raise_if_refused(self) -> None:
-        """Fail for files that were left alone, after all others are in.
+        """Fail for what was left alone, after all else is in.
 
         Raises:
             SourceError: naming each file with its reason.
@@ -80,6 +82,8 @@ class IngestResult:
         if not refused:
             return
         rest = "All other files were ingested."
+        if refused[0].what == "table":  # a source has one of them
+            raise SourceError(f"{refused[0].path} {refused[0].reason}", hint=refused[0].hint)
         if len(refused) == 1:
             (one,) = refused
             raise SourceError(

@@ -18,8 +18,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipeline.commits import commit, number, reached, until_settled
 from pipeline.config import Config
-from pipeline.errors import SchemaError, TableMissingError
+from pipeline.errors import SchemaError, StoreError, TableMissingError
 from pipeline.home import Home
+from pipeline.stores import reason, said_plainly
 from pipeline.tables import TABLES, column_differences, in_schema
 
 PIECE_ROWS = 131_072
@@ -27,6 +28,7 @@ PROPERTIES = {
     # statistics of the columns that reads select on; the default is the first 32 of them
     "ingested": {"delta.dataSkippingStatsColumns": "_row_id,_source,_source_hash"},
     "scores": {"delta.dataSkippingStatsColumns": "_row_id,p_value"},
+    "rescored": {"delta.dataSkippingStatsColumns": "_row_id,model_version"},
 }
 
 
@@ -43,7 +45,8 @@ class Lake:
     Args:
         config: names the data set and its columns.
         home: where the tables lie.
-        storage_options: passed to Delta (keys of an object store).
+        storage_options: passed to Delta. An object store needs none where its own environment
+            variables name keys and address, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
     """
 
     def __init__(
@@ -73,6 +76,12 @@ class Lake:
                 self._create_one(table, schema(self.config))
         self.fit_columns()
 
+    def ensure(self, table: str) -> None:
+        """Make a table that has come since the others were made, where it is not there yet."""
+        self.open("ingested")  # a wrong home must not grow a table
+        if not self._is_there(table):
+            self._create_one(table, TABLES[table](self.config))
+
     def exists(self) -> bool:
         """Whether all tables are there."""
         return all(self._is_there(table) for table in TABLES)
@@ -82,14 +91,18 @@ class Lake:
 
         Raises:
             TableMissingError: it has not been created.
+            StoreError: the place cannot be read.
         """
         try:
-            return DeltaTable(self.uri(table), storage_options=self.storage_options)
-        except TableNotFoundError:
+            with said_plainly(f"cannot read {self.uri(table)}"):
+                return DeltaTable(self.uri(table), storage_options=self.storage_options)
+        except StoreError as error:
+            if not isinstance(error.__cause__, TableNotFoundError) or "scheme" in error.message:
+                raise
             raise TableMissingError(
-                f"there is no table `{table}` of {self.config.name!r} in {self.home.path}",
+                f"there is no table `{table}` of {self.config.name!r} in {self.home.place}",
                 hint=f"Make the tables with `vae-anomaly init {self.config.path}` or a deploy, or "
-                "set VAE_ANOMALY_HOME to the folder that holds them.",
+                "set VAE_ANOMALY_HOME to the place that holds them.",
             ) from None
 
     def fit_columns(self) -> None:
@@ -204,7 +217,8 @@ class Lake:
         scanner = dataset.scanner(
             columns=list(columns) if columns is not None else None, filter=where, use_threads=False
         )
-        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+        with said_plainly(f"cannot read {self.uri(table)}"):
+            yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
     def read(
         self,
@@ -265,7 +279,8 @@ class Lake:
         return self.transaction_version("ingested", self.numbering) or 0
 
     def _is_there(self, table: str) -> bool:
-        return DeltaTable.is_deltatable(self.uri(table), self.storage_options)
+        with said_plainly(f"cannot read {self.uri(table)}"):
+            return DeltaTable.is_deltatable(self.uri(table), self.storage_options)
 
     def _create_one(self, table: str, schema: pa.Schema) -> None:
         try:
@@ -281,6 +296,6 @@ class Lake:
             if not self._is_there(table):
                 raise TableMissingError(
                     f"the table `{table}` of {self.config.name!r} cannot be made in "
-                    f"{self.home.path}: {' '.join(str(error).split())}",
-                    hint="Set VAE_ANOMALY_HOME to a folder that you may write to.",
+                    f"{self.home.place}: {reason(error)}",
+                    hint="Set VAE_ANOMALY_HOME to a place that you may write to.",
                 ) from error

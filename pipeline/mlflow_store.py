@@ -14,10 +14,11 @@ from pipeline.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     from pipeline.home import Home
 
-__all__ = ["connect", "pyfunc"]
+__all__ = ["connect", "described", "pyfunc"]
 
 _PROBE_SECONDS = 5.0
 # MLflow reads these when it is imported; what the user has set stays.
@@ -46,11 +47,76 @@ def connect(home: Home) -> MlflowClient:
         client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
+        raise _refusal(uri, error) from error
+    return client
+
+
+def _refusal(uri: str, error: MlflowException) -> TrackingError:
+    """Why the store that answers cannot be used; a server's pages of HTML are not quoted."""
+    said = re.sub(r"<[^>]*>", " ", error.message.splitlines()[0]).strip()
+    hint = "Check MLFLOW_TRACKING_URI, or unset it to use the store in the home folder."
+    status = re.search(r"\b(401|403)\b|not authenticated|Permission denied", error.message)
+    if uri.startswith("http") and status:
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        said = f"it refuses the user {user!r}" if user else "it asks for a user and a password"
+        hint = (
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or let its administrator "
+            "give that user the rights. A server also refuses names of its host that are not in "
+            "its `--allowed-hosts`."
+        )
+    elif "schema" in error.message:
+        hint = "Stop what uses it, make a backup, and run `mlflow db upgrade` on it."
+    return TrackingError(f"the MLflow store at {_masked(uri)} cannot be used: {said}", hint=hint)
+
+
+def described(home: Home) -> tuple[str | None, str]:
+    """Who answers at the tracking store.
+
+    Returns:
+        Version of the server, None for a database; and a sentence for people, with the database's
+        migration where it can be seen.
+
+    Raises:
+        TrackingError: it does not answer, or refuses.
+    """
+    uri = home.mlflow_uri
+    if uri.startswith("sqlite:") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return None, f"{uri}: not there yet, made by the first training"
+    if re.match(r"(sqlite|postgresql|mysql|mssql)", uri):
+        if not uri.startswith("sqlite:"):
+            _probe_database(uri)
+        # asked first: MLflow's own client would fill an empty database
+        revision = _revision(uri)
+        if revision is None:
+            return None, f"{_masked(uri)}: a database without tables, made by the first training"
+        connect(home)
+        return None, f"{_masked(uri)}: a database at migration {revision}, the newest"
+    connect(home)
+    if not uri.startswith("http"):
+        return None, f"{_masked(uri)} answers"
+    import requests
+
+    answer = requests.get(f"{uri.rstrip('/')}/version", timeout=_PROBE_SECONDS)
+    version = answer.text.strip() if answer.ok and len(answer.text) < 40 else "unknown"
+    return version, f"{_masked(uri)}: MLflow {version} answers, the user is accepted"
+
+
+def _revision(uri: str) -> str | None:
+    """Migration that a database is at; None where it has no tables of MLflow's."""
+    import sqlalchemy
+    from alembic.runtime.migration import MigrationContext
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except sqlalchemy.exc.SQLAlchemyError as error:
         raise TrackingError(
-            f"the MLflow store at {_masked(uri)} cannot be used: {error.message.splitlines()[0]}",
+            f"{_masked(uri)} is no database that MLflow can use: {getattr(error, 'orig', error)}",
             hint="Check MLFLOW_TRACKING_URI, or unset it to use the store in the home folder.",
         ) from error
-    return client
+    finally:
+        engine.dispose()
 
 
 def pyfunc() -> ModuleType:

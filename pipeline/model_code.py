@@ -80,7 +80,7 @@ class AnomalyModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the core and the scorer, on the CPU wherever it was trained."""
-        core = load_package(Path(context.artifacts["vae_core"]))
+        self.core = core = load_package(Path(context.artifacts["vae_core"]))
         self.scorer = core.Scorer.load(context.artifacts["scorer"], device="cpu")
 
     def predict(
@@ -91,7 +91,9 @@ class AnomalyModel(PythonModel):
         Args:
             context: unused.
             model_input: a column for each that the model was trained on, any order; integers are
-                taken for numbers, further columns are ignored.
+                taken for numbers, further columns are ignored. A picture is an array or nested
+                lists (height, width[, channels]), a flat list, or that many bytes, with values
+                0 … 255; a condition that is left out or null is not known.
             params: ``alpha``: false-positive rate in (0, 1) at which ``is_anomaly`` is decided;
                 the version's own threshold if left out. ``fdr`` is refused.
 
@@ -111,7 +113,7 @@ class AnomalyModel(PythonModel):
                 "collect p_value and apply Benjamini-Hochberg to all of them"
             )
         alpha = given.get("alpha")
-        columns = _columns(model_input, self.scorer.encoding)
+        columns = _columns(model_input, self.scorer.encoding, self.core.read_pictures)
         pieces = []
         for start in range(0, max(len(model_input), 1), _PIECE):
             piece = {name: values[start : start + _PIECE] for name, values in columns.items()}
@@ -123,21 +125,36 @@ class AnomalyModel(PythonModel):
         return pd.DataFrame(result, index=model_input.index)
 
 
-def _columns(frame: pd.DataFrame, encoding: Any) -> dict[str, np.ndarray]:
+def _columns(frame: pd.DataFrame, encoding: Any, read: Any) -> dict[str, np.ndarray]:
     missing = [name for name in encoding.required if name not in frame.columns]
     if missing:
         raise ValueError(f"missing column(s): {', '.join(missing)}")
-    repeated = [name for name in encoding.names if frame.columns.tolist().count(name) > 1]
+    repeated = [name for name in encoding.inputs if frame.columns.tolist().count(name) > 1]
     if repeated:
         raise ValueError(f"column(s) given twice: {', '.join(repeated)}")
     constants = encoding.constants.columns
     numeric = {column.name for column in encoding.numeric}
     numeric |= {column.name for column in constants if not isinstance(column.value, str)}
-    return {
-        name: _numbers(name, frame[name]) if name in numeric else _objects(frame[name])
-        for name in encoding.names
-        if name in frame.columns
-    }
+    out = {}
+    for name in encoding.inputs:
+        if name not in frame.columns:
+            continue
+        if encoding.image is not None and name == encoding.image.name:
+            out[name] = _pictures(encoding.image, frame[name], read)
+        else:
+            out[name] = (_numbers if name in numeric else _texts)(name, frame[name])
+    return out
+
+
+def _pictures(column: Any, values: pd.Series, read: Any) -> np.ndarray:
+    pictures, wrong = read(values.tolist(), (column.height, column.width, column.channels))
+    if wrong:
+        why = sorted(set(wrong.values()))[0]
+        raise ValueError(
+            f"column {column.name!r}: {len(wrong)} cell(s) that hold no picture of the size that "
+            f"is due, such as {why}"
+        )
+    return np.asarray(pictures)
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
@@ -157,7 +174,7 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
     raise ValueError(f"column {name!r}: {strange} value(s) that are not numbers")
 
 
-def _objects(values: pd.Series) -> np.ndarray:
+def _texts(name: str, values: pd.Series) -> np.ndarray:
     cells = np.empty(len(values), dtype=object)
     cells[:] = [None if cell is pd.NA else cell for cell in values.tolist()]
     return cells

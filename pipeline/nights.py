@@ -166,17 +166,11 @@ def score_pieces(
         CountError: `score_rows` gave another number of rows than the range has.
         ConflictError: writing kept failing although nobody else made progress.
     """
-    app_id = _app("score", lake)
+    app_id = scores_id(lake)
     idle, before = 0, -1
     while True:
         mark = lake.transaction_version("scores", app_id)
-        covered = night.first - 1 if mark is None else mark
-        if covered < night.first - 1:
-            raise CountError(
-                f"night {night.night_id} starts at row {night.first:,} but scores end at row "
-                f"{covered:,}: the rows between would never be scored",
-                hint="The tables were changed by hand; restore the version of `nights` before.",
-            )
+        covered = covered_at(night, mark)
         yield min(covered, night.last)
         if covered >= night.last:
             return
@@ -192,6 +186,27 @@ def score_pieces(
                 f"{rows.num_rows:,} found"
             )
         _write_piece(lake, rows, app_id, mark, last)
+
+
+def scores_id(lake: Lake) -> str:
+    """Application id of the stream of scores, whose version is the last `_row_id` covered."""
+    return _app("score", lake)
+
+
+def covered_at(night: Night, mark: int | None) -> int:
+    """Last `_row_id` that the stream covers where its version is `mark`.
+
+    Raises:
+        CountError: it ends before the night begins.
+    """
+    covered = night.first - 1 if mark is None else mark
+    if covered < night.first - 1:
+        raise CountError(
+            f"night {night.night_id} starts at row {night.first:,} but scores end at row "
+            f"{covered:,}: the rows between would never be scored",
+            hint="The tables were changed by hand; restore the version of `nights` before.",
+        )
+    return covered
 
 
 def write_alerts(lake: Lake, night: Night, batches: Iterable[pa.RecordBatch]) -> bool:

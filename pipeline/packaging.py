@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.frames import encoded_roles
+from pipeline.frames import encoded_roles, inputs, to_frame
+from pipeline.pictures import size_in_words
 from pipeline.tracking import pyfunc
 
 if TYPE_CHECKING:
@@ -51,14 +52,11 @@ def log_model(
     Returns:
         The logged model's id.
     """
-    import pandas as pd
     from mlflow.models import Model
 
     pyfunc()
-    names = scorer.encoding.names
-    rows = pd.DataFrame({name: example[name][:_EXAMPLE_ROWS] for name in names})
-    # MLflow compares the names in a way that pandas' own text type deprecates.
-    rows.columns = pd.Index(names, dtype=object)
+    names = inputs(scorer.encoding)
+    rows = to_frame({name: example[name][:_EXAMPLE_ROWS] for name in names}, names)
     with tempfile.TemporaryDirectory() as folder:
         build = Path(folder)
         scorer.save(build / "scorer")
@@ -131,10 +129,16 @@ def signature(names: Sequence[str]) -> ModelSignature:
 def _described(scorer: Scorer) -> dict[str, str]:
     """Kind of each input column, for those who read the model's description."""
     roles = encoded_roles(scorer.encoding)
-    return {
-        column.name: roles[column.name] + (", may be null" if column.nullable else "")
-        for column in scorer.encoding.columns
-    }
+    return {c.name: _kind(roles[c.name], c) for c in scorer.encoding.columns}
+
+
+def _kind(role: str, column: Any) -> str:
+    if role == "image":
+        shape = (column.height, column.width, column.channels)
+        return f"image of {size_in_words(shape)}, 0 to 255, as nested lists, array or bytes"
+    if role == "condition":
+        return "condition, may be null"
+    return role + (", may be null" if getattr(column, "nullable", True) else "")
 
 
 def core_sources(scorer: Scorer) -> dict[str, bytes]:

@@ -12,8 +12,10 @@ from vae_core import (
     BinaryColumn,
     CategoricalColumn,
     Column,
+    ConditionColumn,
     ConstantColumn,
     Encoding,
+    ImageColumn,
     NumericColumn,
     canonical,
 )
@@ -46,9 +48,9 @@ def fit_encoding(
     """Encodings of all feature columns, learned from training rows alone.
 
     Args:
-        data: (N,) per column; numeric float64 with NaN missing, others objects with None missing.
-        columns: role and nullability by name; roles other than numeric, binary and categorical
-            are passed over.
+        data: (N,) per column; numeric float64 with NaN missing, others objects with None missing,
+            images (N, height, width) or (N, height, width, channels).
+        columns: role and nullability by name; roles without a fitter are passed over.
 
     Raises:
         ValueError: no column varies, or a binary column holds more than two values.
@@ -64,7 +66,7 @@ def fit_encoding(
             one = fit_constant(name, data[name])
         if one is not None:
             fitted.append(one)
-    if all(isinstance(column, ConstantColumn) for column in fitted):
+    if all(isinstance(column, ConstantColumn | ConditionColumn) for column in fitted):
         raise ValueError("every feature column is constant: there is nothing to learn")
     return FittedEncoding(Encoding(fitted), tuple(dropped))
 
@@ -131,10 +133,33 @@ def fit_categorical(name: str, values: np.ndarray, nullable: bool) -> Categorica
     return CategoricalColumn(name, tuple(sorted(kept)), nullable=nullable)
 
 
+def fit_image(name: str, values: np.ndarray, nullable: bool) -> ImageColumn:
+    """The size of pictures (N, height, width[, channels]) with values 0 … 255.
+
+    Raises:
+        ValueError: the array has another number of dimensions.
+    """
+    if values.ndim not in (3, 4):
+        raise ValueError(
+            f"image column {name!r}: expected (rows, height, width) or (rows, height, width, "
+            f"channels), got shape {values.shape}"
+        )
+    height, width, channels = (*values.shape[1:], 1)[:3]
+    return ImageColumn(name, height, width, channels)
+
+
+def fit_condition(name: str, values: np.ndarray, nullable: bool) -> ConditionColumn:
+    """The categories that rows are given, the commonest ones; the rest share the bucket."""
+    kept = [v for v, _ in _counts(values).most_common(MOST_CATEGORIES)]
+    return ConditionColumn(name, tuple(sorted(kept)))
+
+
 FITTERS = {
     "numeric": fit_numeric,
     "binary": fit_binary,
     "categorical": fit_categorical,
+    "image": fit_image,
+    "condition": fit_condition,
 }
 
 

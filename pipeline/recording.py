@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import tally, tracking
-from pipeline.frames import to_columns
+from pipeline.frames import inputs, to_columns
 from pipeline.provenance import content_hash
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:
     """Hash of the values that were scored, piece by piece."""
     digest = hashlib.sha256()
-    for rows in lake.scan_rows(night.first, night.last, scorer.encoding.names):
+    for rows in lake.scan_rows(night.first, night.last, inputs(scorer.encoding)):
         digest.update(content_hash(to_columns(rows, scorer.encoding)).encode())
     return digest.hexdigest()[:32]
 

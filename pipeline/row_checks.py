@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.errors import SourceError
+from pipeline.pictures import as_stored, read_cells, whole_shape
 from pipeline.readers import Opened, RawBatch
 from pipeline.settings import ColumnSettings
 from pipeline.tables import columns_schema
-from pipeline.values import Times, numbers, text_categories, texts, times
+from pipeline.values import Times, numbers, plain, text_categories, texts, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +80,8 @@ class RowChecker:
         Raises:
             SourceError: time stamps with and without UTC offset are mixed in the file.
         """
-        parsed, unreadable = self._parse(batch.rows, opened)
-        reasons = self._reasons(parsed, unreadable)
+        parsed, troubles = self.parse(batch.rows, opened)
+        reasons = self._reasons(parsed, troubles)
         bad = np.zeros(batch.rows.num_rows, bool)
         bad[list(reasons)] = True
         for row in self._repeated(parsed, bad, reasons):
@@ -91,24 +93,32 @@ class RowChecker:
         good = parsed.filter(pa.array(~bad))
         return Checked(good, batch.numbers[~bad], refused)
 
-    def _parse(
+    def parse(
         self, rows: pa.RecordBatch, opened: Opened
-    ) -> tuple[pa.RecordBatch, dict[str, np.ndarray]]:
-        arrays, unreadable = [], {}
+    ) -> tuple[pa.RecordBatch, dict[str, dict[int, str]]]:
+        """The stored columns, and by column why which rows' cells could not be read."""
+        arrays: list[pa.Array] = []
+        troubles: dict[str, dict[int, str]] = {}
         for name, column in self.columns.items():
             cells = self._cells(rows, name)
             if column.role == "numeric":
-                values, unreadable[name] = numbers(cells)
+                values, unreadable = numbers(cells)
+                troubles[name] = dict.fromkeys(np.flatnonzero(unreadable).tolist(), NOT_A_NUMBER)
             elif column.role == "time":
                 stamps = times(cells, column.timezone)
                 self._note_offsets(name, stamps)
-                values, unreadable[name] = stamps.values, stamps.unreadable
+                values, unreadable = stamps.values, stamps.unreadable
+                troubles[name] = dict.fromkeys(np.flatnonzero(unreadable).tolist(), NOT_A_TIME)
+            elif column.role == "image":
+                shape = whole_shape(column.shape or ())
+                pixels, troubles[name] = read_cells(plain(cells), shape, opened.folder)
+                values = as_stored(pixels, troubles[name])
             elif opened.cells_are_text:
                 values = text_categories(cells, column.role == "binary", opened.words_for_null)
             else:
                 values = texts(cells)
             arrays.append(values)
-        return pa.RecordBatch.from_arrays(arrays, schema=columns_schema(self.config)), unreadable
+        return pa.RecordBatch.from_arrays(arrays, schema=columns_schema(self.config)), troubles
 
     def _cells(self, rows: pa.RecordBatch, name: str) -> pa.Array:
         if name in rows.schema.names:
@@ -128,17 +138,16 @@ class RowChecker:
             )
 
     def _reasons(
-        self, parsed: pa.RecordBatch, unreadable: dict[str, np.ndarray]
+        self, parsed: pa.RecordBatch, troubles: dict[str, dict[int, str]]
     ) -> dict[int, list[str]]:
         """Reasons by position in the batch; only rows that have one."""
         reasons: dict[int, list[str]] = {}
-        for name, mask in unreadable.items():
-            what = NOT_A_NUMBER if self.columns[name].role == "numeric" else NOT_A_TIME
-            for row in np.flatnonzero(mask).tolist():
+        for name, wrong in troubles.items():
+            for row, what in wrong.items():
                 reasons.setdefault(row, []).append(f"`{name}`: {what}")
         for name, check, row in self._failures(parsed):
             if check == NOT_NULLABLE:
-                if name in unreadable and unreadable[name][row]:
+                if row in troubles.get(name, {}):
                     continue  # null because it was unreadable, which is said already
                 check = MISSING
             reasons.setdefault(row, []).append(f"`{name}`: {check}")
@@ -149,7 +158,8 @@ class RowChecker:
 
         self._learn_domains(parsed)
         try:
-            self._row_schema().validate(_frame(parsed), lazy=True)
+            schema = self._row_schema()
+            schema.validate(_frame(parsed, list(schema.columns)), lazy=True)
         except SchemaErrors as errors:
             cases = errors.failure_cases
             return zip(cases["column"], cases["check"], cases["index"].astype(int), strict=True)
@@ -169,7 +179,9 @@ class RowChecker:
                 checks.append(pandera.Check.isin(known, error=error))
             return pandera.Column(None, checks, nullable=settings.nullable, name=name)
 
-        return pandera.DataFrameSchema({n: column(n, s) for n, s in self.columns.items()})
+        # pictures were read cell by cell: nothing is left to check of them
+        checked = {n: s for n, s in self.columns.items() if s.role != "image"}
+        return pandera.DataFrameSchema({n: column(n, s) for n, s in checked.items()})
 
     def _learn_domains(self, parsed: pa.RecordBatch) -> None:
         for name, domain in self.domains.items():
@@ -199,12 +211,11 @@ class RowChecker:
         return repeated
 
 
-def _frame(parsed: pa.RecordBatch) -> pd.DataFrame:
+def _frame(parsed: pa.RecordBatch, names: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(
-        {n: parsed.column(n).to_numpy(zero_copy_only=False) for n in parsed.schema.names}
-    )
+    cells = {n: parsed.column(n).to_numpy(zero_copy_only=False) for n in names}
+    return pd.DataFrame(cells, index=pd.RangeIndex(parsed.num_rows))
 
 
 def _raw(batch: RawBatch, row: int) -> str:
@@ -219,4 +230,6 @@ def _raw_text(text: str) -> str:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"data:;base64,{base64.b64encode(value).decode()}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.frames import is_anomaly, to_columns
 from pipeline.progress import Progress, report
+from pipeline.values import canonical
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -48,9 +50,11 @@ def read_rows(
     rows: Range,
     *,
     labels: bool = False,
+    further: Sequence[str] = (),
     most: int = MOST_ROWS,
     seed: int = 0,
     progress: Progress | None = None,
+    each: Callable[[pa.Table], None] | None = None,
 ) -> Rows:
     """Read a range of ingested rows, or a uniform sample of it, in row order.
 
@@ -59,15 +63,18 @@ def read_rows(
         config: names the feature columns and the label.
         rows: the range; no other row is touched.
         labels: read the label column as well, where the config has one.
+        further: columns to keep beside the features, as text.
         most: rows kept at most.
         seed: of the sample.
         progress: told as rows are read.
+        each: given every piece that is read, with the rows of it that are not kept.
     """
     kept = np.arange(rows.rows)
     if rows.rows > most:
         rng = np.random.default_rng(seed)
         kept = np.sort(rng.choice(rows.rows, most, replace=False, shuffle=False))
-    wanted = [*config.features, *([config.label] if labels and config.label else [])]
+    beside = [*further, *([config.label] if labels and config.label else [])]
+    wanted = list(dict.fromkeys([*config.features, *beside]))
     pieces: list[pa.Table] = []
     done = 0
     for piece in lake.scan_rows(rows.first, rows.last, wanted):
@@ -75,8 +82,13 @@ def read_rows(
         pieces.append(
             piece if high - low == piece.num_rows else piece.take(pa.array(kept[low:high] - done))
         )
+        if each is not None:
+            each(piece)
         done += piece.num_rows
         report(progress, done, rows.rows, "reading rows")
     table = pa.concat_tables(pieces)
     truth = is_anomaly(table.column(config.label), config) if labels and config.label else None
-    return Rows(to_columns(table, config), truth)
+    columns = to_columns(table, config)
+    for name in set(further) - set(columns):
+        columns[name] = np.array([canonical(v) for v in table.column(name).to_pylist()], object)
+    return Rows(columns, truth)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.errors import SourceError
+from pipeline.pictures import may_hold_pictures
 from pipeline.readers import RawBatch
 from pipeline.values import is_text
 
@@ -111,4 +112,6 @@ TYPE_TESTS: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
     "binary": (_is_plain, "text, numbers or booleans"),
     "id": (_is_plain, "text or numbers"),
     "label": (_is_plain, "text, numbers or booleans"),
+    "condition": (_is_plain, "text, numbers, booleans or dates"),
+    "image": (may_hold_pictures, "pixels as lists or bytes, or PNG or JPEG files"),
 }

@@ -20,9 +20,12 @@ from pipeline.decision import Decision, decide
 from pipeline.drift import Drift, watch
 from pipeline.errors import SchemaError
 from pipeline.finishing import NightResult
-from pipeline.frames import to_columns
+from pipeline.frames import inputs, to_columns
 from pipeline.guarantee import judge_night
+from pipeline.pictures import as_data_uri, read_cells, whole_shape
 from pipeline.progress import report as tell
+from pipeline.staging import commit_staged
+from pipeline.values import plain
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake
     from pipeline.nights import Night
     from pipeline.progress import Progress
+    from pipeline.staging import Stage
     from vae_core import Scorer
 
 PIECE_ROWS = 100_000
@@ -39,7 +43,11 @@ __all__ = ["NightResult", "score"]
 
 
 def score(
-    home: Home, config: Config, run_id: str | None = None, progress: Progress | None = None
+    home: Home,
+    config: Config,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+    stage: Stage | None = None,
 ) -> NightResult | None:
     """Resume the open night, or open one over everything not yet scored, and bring it to its end.
 
@@ -48,6 +56,7 @@ def score(
         config: of the data set.
         run_id: of the calling flow run, recorded with the rows.
         progress: told the number of rows covered.
+        stage: has ranges of rows scored elsewhere; this process scores them where left out.
 
     Returns:
         The night that was closed, by this run or one beside it; the last night again where only
@@ -74,11 +83,16 @@ def score(
     if night is None:
         return finishing.repair(lake, progress)
     scorer = registry.load_scorer(home, config.name, night.model_version, device=config.device)
-    _check_columns(scorer, config, night)
-    for covered in nights.score_pieces(
-        lake, night, lambda first, last: _score_rows(lake, scorer, night, first, last, run_id),
-        PIECE_ROWS,
-    ):  # fmt: skip
+    check_columns(scorer, config, night.model_version)
+    version = night.model_version
+    if stage is None:
+        steps = nights.score_pieces(
+            lake, night, lambda first, last: score_rows(lake, scorer, version, first, last, run_id),
+            PIECE_ROWS,
+        )  # fmt: skip
+    else:
+        steps = commit_staged(lake, night, stage, config.engine.piece_rows)
+    for covered in steps:
         tell(progress, covered - night.first + 1, night.rows, "scoring rows")
     _close(lake, scorer, night, run_id, progress)
     closed = nights.find(lake, night.night_id)
@@ -86,28 +100,37 @@ def score(
     return finishing.finish(lake, closed, scorer, progress)
 
 
-def _check_columns(scorer: Scorer, config: Config, night: Night) -> None:
-    missing = [name for name in scorer.encoding.names if name not in config.stored]
+def check_columns(scorer: Scorer, config: Config, version: int) -> None:
+    """The columns that a version reads are the config's.
+
+    Raises:
+        SchemaError: some are not, with their names.
+    """
+    missing = [name for name in inputs(scorer.encoding) if name not in config.stored]
     if missing:
         raise SchemaError(
-            f"version {night.model_version} of model {config.name!r} reads columns that "
+            f"version {version} of model {config.name!r} reads columns that "
             f"{config.path} does not have: {', '.join(missing)}",
             hint="Give the config its columns back, or train and promote a model for the new ones.",
         )
 
 
-def _score_rows(
-    lake: Lake, scorer: Scorer, night: Night, first: int, last: int, run_id: str | None
+def score_rows(
+    lake: Lake, scorer: Scorer, version: int, first: int, last: int, run_id: str | None
 ) -> pa.Table:
-    """Rows of the `scores` table for a range of `_row_id`."""
+    """Rows of the `scores` table for a range of `_row_id`.
+
+    Raises:
+        SchemaError: rows are missing, or this version cannot score them.
+    """
     time = lake.config.time
-    wanted = [*scorer.encoding.names, *([time] if time else [])]
+    wanted = [*inputs(scorer.encoding), *([time] if time else [])]
     rows = pa.concat_tables(lake.scan_rows(first, last, wanted))
     try:
         scored = scorer.score(to_columns(rows, scorer.encoding))
     except ValueError as error:
         raise SchemaError(
-            f"version {night.model_version} of model {lake.config.name!r} cannot score rows "
+            f"version {version} of model {lake.config.name!r} cannot score rows "
             f"{first:,} to {last:,}: {error}",
             hint="Nothing of these rows was written. Mend what is named, or promote a version "
             "that fits, and run again.",
@@ -116,7 +139,7 @@ def _score_rows(
     count = rows.num_rows
     constant = {
         "model_name": lake.config.name,
-        "model_version": night.model_version,
+        "model_version": version,
         "run_id": run_id,
         "scored_at": nights.now(),
     }
@@ -202,7 +225,7 @@ def _alerts(
         columns = {
             **{name: piece.column(name) for name in piece.column_names},
             "night_id": pa.array([night.night_id] * count, pa.int64()),
-            "raw": pa.array(_json_rows(raw.select(lake.config.stored)), pa.string()),
+            "raw": pa.array(_json_rows(raw, lake.config), pa.string()),
             "reasons": pa.array(told, schema.field("reasons").type),
             "model_version": pa.array([night.model_version] * count, pa.int64()),
             "created_at": pa.array([created] * count, tables.TIME),
@@ -224,7 +247,14 @@ def _rows_by_id(lake: Lake, row_ids: np.ndarray) -> pa.Table:
     return rows.sort_by("_row_id")
 
 
-def _json_rows(rows: pa.Table) -> list[str]:
+def _json_rows(rows: pa.Table, config: Config) -> list[str]:
+    """The stored columns of each row; a picture as a PNG in a data URI."""
+    rows = rows.select(config.stored)
+    if config.image is not None:
+        shape = whole_shape(config.columns[config.image].shape or ())
+        pictures, _ = read_cells(plain(rows.column(config.image)), shape)
+        shown = pa.array([as_data_uri(picture) for picture in pictures], pa.string())
+        rows = rows.set_column(config.stored.index(config.image), config.image, shown)
     return [
         json.dumps(row, ensure_ascii=False, default=lambda value: value.isoformat())
         for row in rows.to_pylist()

@@ -5,41 +5,27 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.values import canonical
 
-Role = Literal["numeric", "categorical", "binary", "id", "time", "label", "ignore"]
+Role = Literal[
+    "numeric", "categorical", "binary", "image", "condition", "id", "time", "label", "ignore"
+]  # fmt: skip
 
 
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, values do not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(Section):
-    """Where rows come from."""
-
-    path: str = Field(min_length=1, description="a file, a folder or a glob")
-    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
-    encoding: str = Field("utf-8", description="of CSV and JSON lines")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="of CSV")
-    allow_same_content: bool = Field(
-        False, description="ingest a file whose content is already there under another name"
-    )
-    unique_id_history: bool = Field(
-        False, description="refuse ids that earlier files hold, not only repeats within a file"
-    )
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError(f"{value!r} is not an encoding; try utf-8 or latin-1") from None
-        return value
 
 
 class ColumnSettings(Section):
@@ -50,6 +36,9 @@ class ColumnSettings(Section):
     timezone: str | None = Field(None, description="of time stamps that carry no UTC offset")
     normal: tuple[str, ...] | None = Field(None, description="label values that mean normal")
     values: tuple[str, ...] | None = Field(None, description="the two values of a binary column")
+    shape: tuple[int, ...] | None = Field(
+        None, description="height and width of an image, and 3 where it is coloured"
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -66,15 +55,34 @@ class ColumnSettings(Section):
 
     @model_validator(mode="after")
     def _fits_role(self) -> Self:
-        owners = {"timezone": "time", "normal": "label", "values": "binary"}
+        owners = {"timezone": "time", "normal": "label", "values": "binary", "shape": "image"}
         for key, role in owners.items():
             if getattr(self, key) is not None and self.role != role:
                 raise ValueError(f"`{key}` belongs to role {role}, this column is {self.role}")
         if self.role == "label" and not self.normal:
             raise ValueError("a label needs `normal`: the value (or values) that mean normal")
+        if self.role == "image":
+            self._check_image()
         if self.values is not None and len(set(self.values)) != 2:
             raise ValueError(f"a binary column has two values, got {list(self.values)}")
         return self
+
+    def _check_image(self) -> None:
+        shape = self.shape
+        if shape is None:
+            raise ValueError(
+                "an image needs `shape`: [height, width] in pixels, or [height, width, 3] with "
+                "colours"
+            )
+        if len(shape) not in (2, 3) or min(shape) < 1 or shape[2:] not in ((), (1,), (3,)):
+            raise ValueError(
+                f"`shape` is [height, width] or, with colours, [height, width, 3], not "
+                f"{list(shape)}"
+            )
+        if self.nullable:
+            raise ValueError(
+                "an image cannot be missing; leave `nullable` out (such rows go to quarantine)"
+            )
 
 
 class SplitSettings(Section):
@@ -104,9 +112,36 @@ class ModelSettings(Section):
     latent_dim: int | None = Field(None, ge=1, description="latent size; null chooses one")
     hidden: tuple[int, ...] = Field((128, 128), description="hidden widths, multiples of 8")
     draws: int = Field(4, ge=1, description="points for the ELBO's expectation; 1 or even")
+    weighted_draws: int = Field(
+        64, ge=2, multiple_of=2, description="points for score importance_weighted; even"
+    )
     learned_variance: bool = Field(True, description="false: variance 1, the MSE loss")
+    network: str = Field("mlp", description="mlp, or conv for pictures")
+    channels: tuple[int, ...] = Field((32, 64), description="widths of conv, multiples of 8")
+    blocks: int = Field(1, ge=0, description="residual blocks of conv at each width")
+    pixels: str = Field(
+        "gaussian",
+        description="likelihood of a picture's pixels: gaussian, continuous_bernoulli, "
+        "logistic_mixture, bernoulli (binary pictures), or the loss bce",
+    )
+    numeric: str = Field(
+        "gaussian", description="likelihood of numeric columns; student_t: for heavy tails"
+    )
+    prior: str = Field("normal", description="of the latent; see vae_core/priors")
+    components: int = Field(64, ge=1, description="of prior vamp, or of mixture at most")
+    couplings: int = Field(4, ge=1, description="layers of a flow, prior or posterior")
+    categories: int = Field(10, ge=2, description="discrete: values of each latent")
+    straight_through: bool = Field(
+        True, description="discrete: train on hard codes; else on relaxed ones"
+    )
+    temperature: tuple[PositiveFloat, PositiveFloat] = Field(
+        (1.0, 0.3), description="discrete: of relaxed codes, first and last in training"
+    )
+    ladder: tuple[PositiveInt, ...] = Field(
+        (), description="hierarchical: layers' widths, at least 2; empty chooses them"
+    )
 
-    @field_validator("hidden")
+    @field_validator("hidden", "channels")
     @classmethod
     def _widths_fill_registers(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
         if any(width < 8 or width % 8 for width in widths):
@@ -122,14 +157,37 @@ class ModelSettings(Section):
             )
         return draws
 
+    @model_validator(mode="after")
+    def _somebody_is_left_for_the_elbo(self) -> Self:
+        if self.denoisers is not None and self.denoisers >= self.members:
+            raise ValueError(
+                f"`denoisers` must be fewer than the {self.members} members, got {self.denoisers}"
+            )
+        return self
+
+
+# of `TrainSettings`: which rows train, which is no business of the core
+READING = {"rows", "stream"}
+
 
 class TrainSettings(Section):
-    """How the model is trained; the fields of `vae_core.TrainConfig`."""
+    """How the model is trained: the fields of `vae_core.TrainConfig`, and `READING`."""
+
+    rows: int = Field(2_000_000, ge=100, description="training rows in memory at most")
+    stream: bool = Field(
+        False, description="more training rows are read in turn; false: a uniform sample is taken"
+    )
 
     beta: float = Field(1.0, ge=0, description="weight of the KL while training")
     denoiser_beta: float = Field(0.1, ge=0, description="the same for members that denoise")
     free_bits: float = Field(0.0, ge=0, description="nats per latent that cost nothing")
+    capacity: float | None = Field(
+        None, ge=0, description="nats the KL is held at, beta weighing the distance"
+    )
+    total_correlation: float = Field(0.0, ge=0, description="its weight beside the KL")
+    adversarial: float = Field(1.0, ge=0, description="weight of the discriminator's term: vae_gan")
     warmup: float = Field(0.1, ge=0, le=1, description="share of steps over which beta rises")
+    cycles: int = Field(1, ge=1, description="how often beta rises; above 1: cyclical warm-up")
     noise: float = Field(0.0, ge=0, description="noise on numeric inputs, scaled units")
     denoiser_noise: float = Field(0.3, ge=0, description="the same for members that denoise")
     drop: float = Field(0.05, ge=0, lt=1, description="share of input cells hidden")
@@ -141,7 +199,16 @@ class TrainSettings(Section):
     patience: int = Field(10, ge=1, description="evaluations without progress before stopping")
     clip_norm: float = Field(50.0, gt=0, description="largest gradient norm per member")
     trim: float = Field(0.0, ge=0, lt=1, description="share of each batch, its worst, left out")
-    precision: Literal["auto", "fp32"] = Field("auto", description="auto: bf16 where it helps")
+    forget: float = Field(
+        0.0, ge=0, lt=1, description="share of training codes, the oddest, not measured to"
+    )
+    binarise: bool = Field(False, description="pixels are drawn as 0 or 1 at every sight")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="of the networks; auto: bf16 where it helps"
+    )
+    checkpoint_minutes: float = Field(
+        5.0, ge=0, description="between two times that an interrupted training can go on from"
+    )
 
 
 class ThresholdSettings(Section):
@@ -191,6 +258,29 @@ class RowRange(Section):
     def _ordered(self) -> Self:
         if self.last < self.first:
             raise ValueError(f"first = {self.first} lies after last = {self.last}")
+        return self
+
+
+class Engine(Section):
+    """Where the rows of a night are scored."""
+
+    kind: Literal["local", "dask"] = Field(
+        "local", description="dask (extra `dask`): ranges of rows on workers, in the flow `score`"
+    )
+    address: str | None = Field(
+        None, description="of a Dask scheduler; null: workers of the flow's own, on its machine"
+    )
+    workers: int | None = Field(None, ge=1, description="how many of these; null: one for a core")
+    piece_rows: int = Field(500_000, ge=1, description="rows that one worker is given at a time")
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Self:
+        if self.address is not None and self.workers is not None:
+            raise ValueError(
+                "`address` is of a cluster that is there, `workers` of one that is made: give one"
+            )
+        if self.kind == "local" and (self.address or self.workers):
+            raise ValueError("`address` and `workers` are of Dask: write `kind: dask` too")
         return self
 
 

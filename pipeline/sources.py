@@ -5,21 +5,19 @@ from __future__ import annotations
 import codecs
 import glob
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import Config
+from pipeline.config import Config, is_uri
 from pipeline.errors import SourceError
-from pipeline.readers import READERS, SUFFIXES, Opened, RawBatch
-from pipeline.settings import Source
-
-COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
-CHUNK_BYTES = 4 << 20
+from pipeline.files import CHUNK_BYTES, Content, File, local_file, open_store, suffix_of
+from pipeline.readers import READERS, SUFFIXES, TEXT, Opened, RawBatch
+from pipeline.source_settings import Source
 
 
 @dataclass(frozen=True)
@@ -28,20 +26,18 @@ class Fingerprint:
 
     Attributes:
         hash: SHA-256 of its bytes, hexadecimal.
-        size: bytes.
-        changed: time of the last change, nanoseconds.
+        state: size in bytes and time of the last change.
     """
 
     hash: str
-    size: int
-    changed: int
+    state: tuple[int, int] | None
 
 
-def list_files(config: Config) -> tuple[list[Path], list[Path]]:
+def list_files(config: Config) -> tuple[list[File], list[str]]:
     """The source's files in natural order of their names (night-2 before night-10).
 
     Returns:
-        the files to read, and files in the folder whose kind is not known.
+        the files to read, and names of files in the folder whose kind is not known.
 
     Raises:
         SourceError: nothing lies at `source.path`.
@@ -51,102 +47,141 @@ def list_files(config: Config) -> tuple[list[Path], list[Path]]:
         config.source.format,
         f"Write where your data lies into `source.path` of {config.path}; a relative path starts "
         "at that file's folder.",
+        config.source.options,
     )
 
 
-def find_files(place: str, kind: str, hint: str) -> tuple[list[Path], list[Path]]:
+def find_files(
+    place: str, kind: str, hint: str, options: dict[str, Any] | None = None
+) -> tuple[list[File], list[str]]:
     """As `list_files`, for a file, folder or glob.
 
     Args:
-        place: absolute.
+        place: absolute, or a URI.
         kind: a format that every file has, or "auto" to go by their names.
         hint: what to do where there is nothing.
+        options: of the store that a URI names.
 
     Raises:
         SourceError: nothing lies at `place`.
     """
+    find = _in_store if is_uri(place) else _on_disk
+    found, all_are_meant = find(place, options or {})
+    if found is None:
+        what = "no file matches" if glob.has_magic(place) else "there is no file or folder"
+        raise SourceError(f"{what} {place}", hint=hint)
+    known = [f for f in found if all_are_meant or kind != "auto" or _format_of(f.name)]
+    names = {f.name for f in known}
+    unknown = sorted(f.name for f in found if f.name not in names)
+    return sorted(known, key=lambda f: natural(f.name)), unknown
+
+
+def _on_disk(place: str, options: dict[str, Any]) -> tuple[list[File] | None, bool]:
+    """Files at a path, None for nothing; and whether each of them was asked for by its name."""
     path = Path(place)
     if path.is_file():
-        return [path], []
+        return [local_file(path)], True
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path)]
-        known = [p for p in found if kind != "auto" or _format_of(p)]
-        unknown = sorted(set(found) - set(known))
-        return sorted(known, key=lambda p: natural(str(p))), unknown
+        inside = [p for p in path.rglob("*") if p.is_file()]
+        shown = [p for p in inside if not _is_hidden(p.relative_to(path).parts)]
+        return [local_file(p) for p in shown], False
     matches = [Path(p) for p in glob.glob(place, recursive=True)]  # noqa: PTH207 (absolute)
-    files = [p for p in matches if p.is_file()]
-    if files:
-        return sorted(files, key=lambda p: natural(str(p))), []
-    what = "no file matches" if glob.has_magic(place) else "there is no file or folder"
-    raise SourceError(f"{what} {path}", hint=hint)
+    files = [local_file(p) for p in matches if p.is_file()]
+    return files or None, True
 
 
-def fingerprint(path: Path, source: Source) -> Fingerprint:
+def _in_store(uri: str, options: dict[str, Any]) -> tuple[list[File] | None, bool]:
+    """As `_on_disk`, for a URI."""
+    try:
+        store, place = open_store(uri, options)
+        with store.told():
+            if glob.has_magic(place):
+                found = store.system.glob(place, detail=True)
+                files = [v for v in found.values() if v["type"] == "file"]
+                return [store.file(v["name"], v) for v in files] or None, True
+            if store.system.isfile(place):
+                return [store.file(place, store.system.info(place))], True
+            found = store.system.find(place, detail=True)
+    except SourceError as error:
+        raise SourceError(f"{uri} {error.message}", hint=error.hint) from None
+    root = PurePosixPath(place)
+    shown = [
+        store.file(key, about)
+        for key, about in found.items()
+        if about.get("size") != 0 or not key.endswith("/")
+        if not _is_hidden(PurePosixPath(key).parts[len(root.parts) :])
+    ]
+    return shown if found else None, False
+
+
+def fingerprint(content: Content, source: Source) -> Fingerprint:
     """Hash a file; a text file is also checked to be in the source's encoding.
 
     Raises:
         SourceError: the file is empty, unreadable, or not text in this encoding.
     """
-    kind = format_of(path, source)
+    kind = format_of(content, source)
     try:
-        before = path.stat()
-        if before.st_size == 0:
+        before = content.state()
+        if before is not None and before[0] == 0:
             raise SourceError("is empty (0 bytes)", hint="Deliver it again, or take it away.")
         digest = hashlib.sha256()
-        with path.open("rb") as stream:
+        with content.open() as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
-        if kind != "parquet":
-            _check_encoding(path, source.encoding)
+        if kind in TEXT:
+            _check_encoding(content, source.encoding)
     except OSError as error:
         raise SourceError(
             f"cannot be read ({error.strerror or error})",
             hint="Check the file and its permissions.",
         ) from None
-    return Fingerprint(digest.hexdigest(), before.st_size, before.st_mtime_ns)
+    return Fingerprint(digest.hexdigest(), before)
 
 
-def is_unchanged(path: Path, seen: Fingerprint) -> bool:
+def is_unchanged(content: Content, seen: Fingerprint) -> bool:
     """Whether size and time of change are still those of the fingerprint."""
-    try:
-        now = path.stat()
-    except OSError:
-        return False
-    return (now.st_size, now.st_mtime_ns) == (seen.size, seen.changed)
+    return seen.state is not None and content.state() == seen.state
 
 
-def open_file(path: Path, source: Source) -> Opened:
+def open_file(content: Content, source: Source) -> Opened:
     """Open a file in its format; trouble while reading becomes a SourceError as well.
 
     Raises:
         SourceError: the file is truncated, damaged or not of its format.
     """
-    kind = format_of(path, source)
+    kind = format_of(content, source)
     try:
-        opened = READERS[kind](path, source)
+        opened = READERS[kind](content, source)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise _unreadable(kind, error) from None
-    return replace(opened, batches=_guarded(opened.batches, kind))
+    folder = None if is_uri(content.name) else Path(content.name).parent
+    return replace(opened, batches=_guarded(opened.batches, kind), folder=folder)
 
 
-def format_of(path: Path, source: Source) -> str:
+def format_of(content: Content, source: Source) -> str:
     """The file's format: as the source says, else by its name.
 
     Raises:
         SourceError: the name says nothing.
     """
-    kind = source.format if source.format != "auto" else _format_of(path)
+    kind = source.format if source.format != "auto" else _format_of(content.name)
     if kind is None:
         raise SourceError(
-            f"is of unknown kind ({path.suffix or 'no suffix'})",
-            hint="Set `source.format` to csv, parquet or jsonl.",
+            f"is of unknown kind ({PurePosixPath(content.name).suffix or 'no suffix'})",
+            hint="Set `source.format` to csv, parquet, jsonl, npz or picture.",
         )
     return kind
 
 
-def name_of(path: Path) -> str:
-    """The path as text that every table can hold, whatever bytes the file system gave."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+def by_kind(files: list[File], source: Source) -> tuple[list[File], list[File]]:
+    """Files that hold tables of rows, and picture files."""
+    auto = source.format == "auto"
+    kinds = [(_format_of(f.name) if auto else source.format) == "picture" for f in files]
+    return (
+        [f for f, alone in zip(files, kinds, strict=True) if not alone],
+        [f for f, alone in zip(files, kinds, strict=True) if alone],
+    )
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
@@ -170,10 +205,10 @@ def _unreadable(kind: str, error: Exception) -> SourceError:
     )
 
 
-def _check_encoding(path: Path, encoding: str) -> None:
+def _check_encoding(content: Content, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
-    with pa.input_stream(str(path), compression="detect") as stream:
+    with content.stream() as stream:
         while chunk := stream.read(CHUNK_BYTES):
             try:
                 decoder.decode(chunk)
@@ -195,12 +230,9 @@ def _check_encoding(path: Path, encoding: str) -> None:
         ) from None
 
 
-def _format_of(path: Path) -> str | None:
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+def _format_of(name: str) -> str | None:
+    return SUFFIXES.get(suffix_of(name))
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    return any(part.startswith((".", "_")) for part in parts)

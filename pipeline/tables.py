@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.values import TIME, is_text
+from pipeline.values import TIME, is_bytes, is_text
 
 STORED_TYPES: dict[str, pa.DataType] = {
     "numeric": pa.float64(),
     "categorical": pa.string(),
     "binary": pa.string(),
+    "image": pa.binary(),  # pixels, see `pipeline.pictures`
+    "condition": pa.string(),
     "id": pa.string(),
     "time": TIME,
     "label": pa.string(),
@@ -131,6 +133,7 @@ TABLES: dict[str, Callable[[Config], pa.Schema]] = {
     "scores": scores,
     "alerts": alerts,
     "nights": nights,
+    "rescored": scores,
 }
 
 
@@ -157,5 +160,7 @@ def in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
-    """Equal, or text both: what is stored as text comes back in any of Arrow's layouts."""
-    return bool(one == other or (is_text(one) and is_text(other)))
+    """Equal, or both text, or both bytes: these come back in any of Arrow's layouts."""
+    return bool(
+        one == other or (is_text(one) and is_text(other)) or (is_bytes(one) and is_bytes(other))
+    )

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pipeline.errors import TrackingError
 from pipeline.mlflow_store import connect, pyfunc
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.home import Home
 
-__all__ = ["Run", "TrackingError", "connect", "find_runs", "newest_run", "pyfunc", "start"]
+__all__ = [
+    "Run",
+    "TrackingError",
+    "connect",
+    "find_runs",
+    "newest_run",
+    "pyfunc",
+    "start",
+    "without_nan",
+]
 
 _BATCH = 1000
 
@@ -95,7 +105,7 @@ class Run:
 
     def log_json(self, value: Any, path: str) -> None:
         """A JSON file among the artifacts; NaN becomes null."""
-        self.log_text(json.dumps(_without_nan(value), indent=1, ensure_ascii=False), path)
+        self.log_text(json.dumps(without_nan(value), indent=1, ensure_ascii=False), path)
 
     def log_file(self, file: str | Path, folder: str | None = None) -> None:
         """An existing file or folder as artifact, within ``folder``."""
@@ -250,7 +260,7 @@ def _experiment(client: MlflowClient, home: Home, name: str) -> str:
         return str(found.experiment_id)
     # A tracking server keeps artifacts where it was told to; without one they lie in the home.
     remote = home.mlflow_uri.startswith(("http://", "https://", "databricks"))
-    location = None if remote else (home.mlflow_artifacts / name).as_uri()
+    location = None if remote else f"{home.mlflow_artifacts_uri}/{quote(name)}"
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
@@ -261,11 +271,12 @@ def _experiment(client: MlflowClient, home: Home, name: str) -> str:
         return str(found.experiment_id)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """For JSON, which has no NaN: null in its place."""
     if isinstance(value, Mapping):
-        return {str(k): _without_nan(v) for k, v in value.items()}
+        return {str(k): without_nan(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(v) for v in value]
+        return [without_nan(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline import gates, registry, tracking
 from pipeline.errors import NotEnoughRows, RegistryError, ThresholdError
+from pipeline.frames import inputs
 from pipeline.gates import Gate
 from pipeline.sampling import Rows, read_rows
 from pipeline.split import Split
@@ -109,7 +110,7 @@ def _comparisons(lake: Lake, scorer: Scorer, data: Rows, run: tracking.Run) -> l
             found.append(Gate("no worse than the champion", True, str(error), blocking=False))
         else:
             # One that reads columns which are no longer there cannot be compared.
-            if set(champion.encoding.names) <= set(data.columns):
+            if set(inputs(champion.encoding)) <= set(data.columns):
                 scorers["champion"] = champion
     split = Split.from_dict(scorer.metadata["split"])
     training = read_rows(lake, config, split.train, most=TRAINING_SAMPLE, seed=config.seed)

@@ -58,6 +58,8 @@ def texts(column: pa.Array) -> pa.Array:
         return column.cast(pa.string())
     if pa.types.is_integer(column.type):
         return column.cast(pa.string())
+    if pa.types.is_decimal(column.type):
+        return text_categories(column, False, False)
     encoded = column.dictionary_encode()
     spelled = pa.array([canonical(v) for v in encoded.dictionary.to_pylist()], pa.string())
     return spelled.take(encoded.indices)
@@ -77,6 +79,9 @@ def numbers(column: pa.Array) -> Numbers:
     """Parse a column into float64; infinities are kept for the caller to judge."""
     column = plain(column)
     n = len(column)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())  # Arrow rounds a text rightly, and a decimal nearly
+        return Numbers(column.cast(pa.float64()), np.zeros(n, bool))
     if not is_text(column.type):
         values = column.cast(pa.float64(), safe=False)
         return Numbers(_nan_to_null(values), np.zeros(n, bool))
@@ -139,6 +144,17 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether cells of this type are text, in any of Arrow's three layouts."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether cells of this type are bytes, in any of Arrow's layouts."""
+    t = pa.types
+    return bool(
+        t.is_binary(kind)
+        or t.is_large_binary(kind)
+        or t.is_fixed_size_binary(kind)
+        or t.is_binary_view(kind)
     )
 
 

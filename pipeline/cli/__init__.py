@@ -13,16 +13,27 @@ import typer
 from pipeline.cli.app import app
 from pipeline.cli.champion import promote, rollback
 from pipeline.cli.init import init
+from pipeline.cli.making import (
+    compress,
+    denoise,
+    generate,
+    impute,
+    interpolate,
+    reconstruct,
+    traverse,
+)
+from pipeline.cli.quality import quality
 from pipeline.cli.report import report
-from pipeline.cli.servers import deploy, serve
-from pipeline.cli.stages import calibrate, ingest, run, score, train, tune
+from pipeline.cli.servers import deploy, doctor, serve
+from pipeline.cli.stages import calibrate, ingest, rescore, run, score, train, tune
 
 __all__ = ["main"]
 
 # in the order of the help
 COMMANDS = (
     *(init, ingest, train, calibrate, score, run),
-    *(tune, promote, rollback, report, serve, deploy),
+    *(generate, reconstruct, traverse, interpolate, denoise, impute, compress),
+    *(tune, quality, rescore, promote, rollback, report, serve, deploy, doctor),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -47,7 +47,7 @@ app = typer.Typer(
 Learns what normal looks like with a variational autoencoder, without labels, and flags rows at a
 false-alarm rate that it promises and checks.
 
-**First time**, with a file or a folder of CSV, Parquet or JSON lines:
+**First time**, with a file or a folder of CSV, Parquet, JSON lines, or pictures:
 
     vae-anomaly init DATA      # looks at the data, writes vae-anomaly.yaml
     vae-anomaly run            # ingest, train, calibrate, score
@@ -57,7 +57,8 @@ false-alarm rate that it promises and checks.
 
     vae-anomaly ingest && vae-anomaly score
 
-Everything is kept in one home folder: `$VAE_ANOMALY_HOME`, else `./.vae-anomaly`.
+Everything is kept in one home: `$VAE_ANOMALY_HOME`, a folder or `s3://…`, else
+`./.vae-anomaly`.
 MLflow's store is there too unless `MLFLOW_TRACKING_URI` says otherwise.
 """,
 )
@@ -79,9 +80,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     home: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Home folder of tables, runs and reports.",
+            help="Home of tables, runs and reports: a folder, or s3://BUCKET/FOLDER and the like.",
             envvar="VAE_ANOMALY_HOME",
             show_default="./.vae-anomaly",
         ),
@@ -93,7 +94,10 @@ def options(
 ) -> None:
     """Options that go before the command."""
     if home is not None:
-        os.environ["VAE_ANOMALY_HOME"] = str(home.expanduser().resolve())
+        from pipeline.home import Home
+
+        given = Home.resolve(home)
+        os.environ["VAE_ANOMALY_HOME"] = given.uri or str(given.path.resolve())
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its migrations are no news
 
 

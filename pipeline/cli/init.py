@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def init(
     data: Annotated[
-        str, typer.Argument(help="A file, a folder, a quoted glob, or an existing config.")
+        str,
+        typer.Argument(
+            help="A file, a folder, a quoted glob, a Delta table, the URI of one of these, the URL "
+            "of a database, or an existing config."
+        ),
     ],
     name: Annotated[
         str | None,
@@ -24,6 +28,12 @@ def init(
     ] = None,
     config: Annotated[Path, typer.Option(help="Where to write the config.")] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+    table: Annotated[str | None, typer.Option(help="Of a database: TABLE or SCHEMA.TABLE.")] = None,
+    query: Annotated[str | None, typer.Option(help="Of a database: a SELECT instead.")] = None,
+    watermark: Annotated[
+        str | None,
+        typer.Option(help="Of a database: the column that grows with each new row."),
+    ] = None,
 ) -> None:
     """Look at data, write a working config, and make the tables.
 
@@ -40,12 +50,17 @@ def init(
 
         vae-anomaly init 'landing/*.parquet' --name payments --config payments.yaml
 
+        vae-anomaly init 's3://bucket/landing/*.csv.gz' --name payments
+
+        vae-anomaly init 'postgresql://reader:${PASSWORD}@host/shop' --table orders --watermark id
+
         vae-anomaly init configs/network.yaml
     """
     if Path(data).suffix in {".yaml", ".yml"}:
         make_tables(terminal(), Path(data))
     else:
-        write_config(terminal(), data, name, config, force)
+        sql = {"table": table, "query": query, "watermark": watermark}
+        write_config(terminal(), data, name, config, force, sql)
 
 
 def make_tables(console: Console, config: Path) -> None:
@@ -57,7 +72,7 @@ def make_tables(console: Console, config: Path) -> None:
     loaded, home = load_config(config), Home.resolve()
     Lake(loaded, home).create()
     console.print(
-        f"Tables of {loaded.name!r} are in {home.path}",
+        f"Tables of {loaded.name!r} are in {home.place}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -65,7 +80,12 @@ def make_tables(console: Console, config: Path) -> None:
 
 
 def write_config(
-    console: Console, data: str, name: str | None, target: Path, force: bool = False
+    console: Console,
+    data: str,
+    name: str | None,
+    target: Path,
+    force: bool = False,
+    sql: dict[str, str | None] | None = None,
 ) -> None:
     """Look at data, write a config for it, make its tables, and say what was guessed."""
     from collections import defaultdict
@@ -74,7 +94,7 @@ def write_config(
     from pipeline.inference import write_config as write
 
     with console.status("looking at the data") if console.is_terminal else nullcontext():
-        config = write(data, target, name, force)
+        config = write(data, target, name, force, sql)
     by_role: dict[str, list[str]] = defaultdict(list)
     for column, settings in config.columns.items():
         by_role[settings.role].append(column)

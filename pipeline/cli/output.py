@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.finishing import NightResult
     from pipeline.ingest import IngestResult
+    from pipeline.rescoring import RescoreResult
     from pipeline.training import TrainResult
     from pipeline.tuning import TuneResult
 
@@ -58,23 +58,25 @@ def ingested(console: Console, result: IngestResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "status", "rows in", "ingested", "quarantined", box=None)
+    shown = [file for file in result.files if file.status != "skipped"]
+    # what all paths share is said once, so that what tells them apart is not cut off
+    folder = os.path.commonprefix([f.path for f in shown]).rpartition("/")[0]  # noqa: RUF071
+    first = "file" if folder else "source"
+    table = Table(first, "status", "rows in", "ingested", "quarantined", box=None)
     table.columns[0].overflow = "fold"
     for column in table.columns[2:5]:
         column.justify = "right"
-    shown = [file for file in result.files if file.status != "skipped"]
-    # what all paths share is said once, so that what tells them apart is not cut off
-    folder = os.path.commonpath([Path(file.path).parent for file in shown]) if shown else ""
     for file in shown:
         table.add_row(
-            escape(os.path.relpath(file.path, folder)),
+            escape(file.path.removeprefix(f"{folder}/")),
             file.status,
             text(file.rows_in),
             text(file.ingested),
             text(file.quarantined),
         )
-    if shown:
+    if folder:
         console.print(f"Files in {folder}", markup=False, highlight=False)
+    if shown:
         console.print(table)
     for note in [*result.notes, *(note for file in result.files for note in file.notes)]:
         console.print(f"Note: {note}", markup=False, highlight=False)
@@ -88,9 +90,17 @@ def ingested(console: Console, result: IngestResult) -> None:
     )
 
 
+# of a training's metrics; `vae-anomaly quality` shows them all beside what real rows reach
+HEADLINES = (
+    *("elbo", "kl", "active_units", "reconstruction_error", "generation_shape_similarity"),
+    *("generation_coverage", "training_rows", "training_seconds", "skipped_steps", "best_epoch"),
+)
+
+
 def trained(console: Console, name: str, result: TrainResult) -> None:
     """Print where the new scorer is and how well it fits."""
     split = result.split
+    headlines = {name: result.metrics[name] for name in HEADLINES if name in result.metrics}
     facts(
         console,
         f"Trained {name}",
@@ -99,7 +109,7 @@ def trained(console: Console, name: str, result: TrainResult) -> None:
             "training rows": f"{split.train.first:,} to {split.train.last:,}",
             "validation rows": f"{split.validation.first:,} to {split.validation.last:,}",
             "kept for calibration": f"{split.calibration.first:,} to {split.calibration.last:,}",
-            **result.metrics,
+            **headlines,
         },
     )
 
@@ -144,6 +154,22 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             "model version": night.model_version,
             **({"trouble": "; ".join(night.trouble)} if night.trouble else {}),
             "report": night.report_path,
+        },
+    )
+
+
+def rescored(console: Console, name: str, result: RescoreResult) -> None:
+    """Print what a version makes of past rows, beside what their nights made of them."""
+    facts(
+        console,
+        f"Rescored {name} by version {result.version}",
+        {
+            "rows": f"{result.first_row_id:,} to {result.last_row_id:,}",
+            "scored now": result.written,
+            "flagged": f"{result.flagged:,}, {result.flagged / result.rows:.2%}",
+            "scored by nights too": result.compared,
+            "flagged then": result.flagged_then,
+            "flagged then and now": result.flagged_both,
         },
     )
 

@@ -1,4 +1,4 @@
-"""The commands that serve and deploy: each becomes a program of `flows`."""
+"""The commands that serve, deploy and look after servers: each becomes a program of `flows`."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def deploy(
 
     Makes the tables and the work pool, stores absolute paths, and sets the schedules of the
     config. The first data set's deployments are `ingest/nightly`, `score/nightly`,
-    `retrain/weekly`, `train/manual`, `calibrate/manual` and `tune/manual`; each further one's are
-    `…-NAME`.
+    `retrain/weekly`, `train/manual`, `calibrate/manual`, `tune/manual` and `rescore/manual`; each
+    further one's are `…-NAME`.
 
     Examples:
 
@@ -63,6 +63,26 @@ def deploy(
         *[str(config) for config in configs or [DEFAULT_CONFIG]],
         *("--pool", pool, *(["--paused"] if paused else [])),
     )
+
+
+def doctor(
+    configs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[CONFIG]...", show_default=False)
+    ] = None,
+) -> None:
+    """Say what is reachable, in which version, and how to mend what is wrong.
+
+    Looks at the installed packages, the home, MLflow, Prefect and its deployments, and at the
+    tables and the champion of each CONFIG. Changes nothing. Ends with exit code 1 where something
+    is wrong; a warning is not.
+
+    Examples:
+
+        vae-anomaly doctor
+
+        vae-anomaly doctor payments.yaml
+    """
+    _replace_by("flows.doctor", *map(str, configs or filter(Path.exists, [DEFAULT_CONFIG])))
 
 
 def _replace_by(module: str, *arguments: str) -> None:

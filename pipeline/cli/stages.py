@@ -34,13 +34,20 @@ def train(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Fit a scorer on the training rows and log it with MLflow.
 
     The newest rows by event time are kept for calibration and never seen here. The scorer is not
-    registered yet: that is what `calibrate` does.
+    registered yet: that is what `calibrate` does. A training that was interrupted goes on.
 
-    Example:
+    Examples:
 
         vae-anomaly train payments.yaml
+
+        torchrun --nproc-per-node 4 -m pipeline.cli train payments.yaml
     """
+    from pipeline import team
+
     loaded, home = load(config)
+    if team.follows():
+        team.follow(home, loaded)
+        return
     _train(terminal(), loaded, home)
 
 
@@ -143,6 +150,39 @@ def tune(
     with shown(console, "tune") as progress:
         result = work(home, loaded, trials=trials, timeout=timeout, progress=progress)
     output.tuned(console, loaded, result)
+
+
+def rescore(
+    config: ConfigPath = DEFAULT_CONFIG,
+    version: Annotated[
+        str, typer.Option(help="Number of the version, `champion` or `challenger`.")
+    ] = "challenger",
+    first: Annotated[int, typer.Option("--from", min=1, help="First row, by `_row_id`.")] = 1,
+    last: Annotated[
+        int | None, typer.Option("--to", help="Last row, included.", show_default="the newest")
+    ] = None,
+) -> None:
+    """Score past rows again with another version, and compare with their nights.
+
+    The nights keep their scores, alerts and reports: these go to the table `rescored`, one row for
+    each row and version, however often this is run.
+
+    Examples:
+
+        vae-anomaly rescore payments.yaml
+
+        vae-anomaly rescore payments.yaml --version 3 --from 100001 --to 250000
+    """
+    from pipeline.cli import output
+    from pipeline.progress import shown
+    from pipeline.rescoring import rescore as work
+
+    loaded, home = load(config)
+    console = terminal()
+    wanted = int(version) if version.isdecimal() else version
+    with shown(console, "rescore") as progress:
+        result = work(home, loaded, wanted, first, last, progress=progress)
+    output.rescored(console, loaded.name, result)
 
 
 def _ingest(console: Console, config: Config, home: Home) -> Any:

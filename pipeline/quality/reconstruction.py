@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.quality.tables import Columns
+from pipeline.quality.tables import Columns, bend
 
 __all__ = ["reconstruction_quality"]
 
@@ -42,22 +42,12 @@ def _numeric(values: Any, reconstructed: Any) -> dict[str, float]:
         return {"mean_absolute_error": float("nan"), "explained": float("nan")}
     truth = np.asarray(values, dtype=np.float64)[seen]
     answer = np.asarray(reconstructed, dtype=np.float64)[seen]
-    middle = float(np.median(truth))
-    spread = _bulk_spread(truth)
-    bent, guess = np.arcsinh((truth - middle) / spread), np.arcsinh((answer - middle) / spread)
+    bent, guess = bend(truth, truth), bend(truth, answer)
     total = float(np.sum((bent - bent.mean()) ** 2))
     return {
         "mean_absolute_error": float(np.mean(np.abs(truth - answer))),
         "explained": 1.0 - float(np.sum((bent - guess) ** 2)) / total if total else float("nan"),
     }
-
-
-def _bulk_spread(values: Any) -> float:
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    if high > low:
-        return float(high - low)
-    distances = np.abs(values - middle)
-    return float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
 
 
 def _category(values: Any, reconstructed: Any, probability: Any) -> dict[str, float]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.settings import Source
+from pipeline.files import Content
+from pipeline.source_settings import Source
 
 BATCH_ROWS = 65_536
 
@@ -55,12 +56,14 @@ class Opened:
         batches: the rows, in the file's order.
         cells_are_text: whether numbers and booleans arrive as text.
         words_for_null: whether words such as NA stand for a missing cell.
+        folder: at which paths of picture files in cells start; None where they are not followed.
     """
 
     schema: pa.Schema | None
     batches: Iterator[RawBatch]
     cells_are_text: bool = False
     words_for_null: bool = False
+    folder: Path | None = None
 
 
-Reader = Callable[[Path, Source], Opened]
+Reader = Callable[[Content, Source], Opened]

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
 from pipeline.errors import SourceError
+from pipeline.files import Content
 from pipeline.readers.base import Malformed, Opened, RawBatch
-from pipeline.settings import Source
+from pipeline.source_settings import Source
 
 BLOCK_BYTES = 8 << 20
 
 
-def open_delimited(path: Path, source: Source) -> Opened:
+def open_delimited(content: Content, source: Source) -> Opened:
     """Open a CSV file with a header line.
 
     Raises:
         SourceError: the header names a column twice.
     """
-    names = _header(path, source)
+    names = _header(content, source)
     malformed: list[Malformed] = []
 
     def keep(row: csv.InvalidRow) -> str:
@@ -32,7 +32,7 @@ def open_delimited(path: Path, source: Source) -> Opened:
         return "skip"
 
     reader = csv.open_csv(
-        path,
+        content.stream(),
         read_options=csv.ReadOptions(
             use_threads=False, block_size=BLOCK_BYTES, encoding=source.encoding
         ),
@@ -50,12 +50,12 @@ def open_delimited(path: Path, source: Source) -> Opened:
     )
 
 
-def _header(path: Path, source: Source) -> list[str]:
+def _header(content: Content, source: Source) -> list[str]:
     options = csv.ReadOptions(use_threads=False, encoding=source.encoding)
     parse = csv.ParseOptions(
         delimiter=source.delimiter, newlines_in_values=True, invalid_row_handler=lambda row: "skip"
     )
-    with csv.open_csv(path, read_options=options, parse_options=parse) as reader:
+    with csv.open_csv(content.stream(), read_options=options, parse_options=parse) as reader:
         names: list[str] = reader.schema.names
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:

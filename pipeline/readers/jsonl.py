@@ -6,29 +6,31 @@ import io
 import json
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.files import Content
 from pipeline.readers.base import BATCH_ROWS, Malformed, Opened, RawBatch
-from pipeline.settings import Source
+from pipeline.source_settings import Source
 
 CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
 
 
-def open_jsonl(path: Path, source: Source) -> Opened:
+def open_jsonl(content: Content, source: Source) -> Opened:
     """Open a file of JSON lines; keys that a row lacks are missing cells."""
-    return Opened(None, _batches(path, source.encoding), cells_are_text=True)
+    return Opened(None, _batches(content, source.encoding), cells_are_text=True)
 
 
-def _batches(path: Path, encoding: str) -> Iterator[RawBatch]:
+def _batches(content: Content, encoding: str) -> Iterator[RawBatch]:
     decoder = json.JSONDecoder(
         parse_float=str, parse_int=str, parse_constant=lambda word: CONSTANTS[word]
     )
-    stream = pa.input_stream(str(path), compression="detect")
-    with stream, io.TextIOWrapper(stream, encoding=encoding, newline="\n") as text:
+    with (
+        content.stream() as stream,
+        io.TextIOWrapper(stream, encoding=encoding, newline="\n") as text,
+    ):
         lines = (line.strip() for line in text)
         numbered = enumerate((line for line in lines if line.strip("\ufeff")), start=1)
         while chunk := list(islice(numbered, BATCH_ROWS)):
