@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def deploy(configs: list[Path], *, pool: str | None = None, active: bool = True) -> list[str]:
-    """Make the tables, the work pool and the six deployments of each config.
+    """Make the tables, the work pool and the seven deployments of each config.
 
     Args:
         configs: one YAML per data set; the first is deployed without a suffix
@@ -92,10 +92,15 @@ def _make_pool(client: SyncPrefectClient, name: str) -> None:
 
 
 def _register(client: SyncPrefectClient, goal: Target, flow: str, pool: str, active: bool) -> str:
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
     from flows.deployments import KINDS, runner_deployment
 
     kind = next(kind for kind in KINDS if kind.flow == flow)
     described = runner_deployment(goal, kind, active=active)
+    # described anew each time: none of them updates one that is there
+    new = [s for s in described.schedules or [] if isinstance(s, DeploymentScheduleCreate)]
+    assert len(new) == len(described.schedules or [])
     client.create_deployment(
         flow_id=client.create_flow_from_name(kind.flow),
         name=described.name,
@@ -107,7 +112,7 @@ def _register(client: SyncPrefectClient, goal: Target, flow: str, pool: str, act
         parameters=described.parameters,
         parameter_openapi_schema=described._parameter_openapi_schema.model_dump(exclude_unset=True),
         enforce_parameter_schema=True,
-        schedules=described.schedules,
+        schedules=None if described.schedules is None else new,
         concurrency_limit=described.concurrency_limit,
         concurrency_options=described.concurrency_options,
         description=described.description,
@@ -143,7 +148,7 @@ def prepare(config: str) -> dict[str, Any]:
     return {
         "tags": goal.tags,
         "config": str(goal.config_path),
-        "home": str(goal.home.path),
+        "home": goal.home.place,
         "mlflow_uri": goal.environment["MLFLOW_TRACKING_URI"],
         "timezone": goal.config.schedule.timezone,
         # prefect.yaml cannot leave a schedule out: one that is off stands in for none

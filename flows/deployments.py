@@ -1,4 +1,4 @@
-"""The six deployments of a data set: what they are called, what they carry, when they run."""
+"""The seven deployments of a data set: what they are called, what they carry, when they run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.schedules import Cron
@@ -53,6 +54,7 @@ KINDS = (
     Kind("train", "manual"),
     Kind("calibrate", "manual", parameters={"recalibrate_champion": True}),
     Kind("tune", "manual"),
+    Kind("rescore", "manual"),
 )
 
 
@@ -81,7 +83,7 @@ class Target:
 
     def parameters(self, kind: Kind) -> dict[str, Any]:
         """The parameters that the deployment of this kind stores."""
-        return {"config": str(self.config_path), "home": str(self.home.path), **kind.parameters}
+        return {"config": str(self.config_path), "home": self.home.place, **kind.parameters}
 
     def cron(self, kind: Kind) -> str | None:
         """When the deployment of this kind runs, None for never by itself."""
@@ -113,11 +115,19 @@ def targets(configs: Iterable[str | Path], client: SyncPrefectClient) -> list[Ta
     config given gets them. Every further data set is deployed as `…-NAME`.
 
     Raises:
-        UserError: two configs of one name, or a data set already deployed with another home
+        UserError: two configs of one name, a data set already deployed with another home, or a
+            password where everybody would see it
     """
     from pipeline.lake import Lake
 
     home = Home.resolve()
+    if urlsplit(home.mlflow_uri).password:
+        raise UserError(
+            "MLFLOW_TRACKING_URI holds a password, and deployments would show it to everybody who "
+            "can open Prefect's pages",
+            hint="Leave it out. Give an MLflow server's in MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, a PostgreSQL database's in PGPASSWORD, to the worker too.",
+        )
     paths = [Path(config).expanduser().resolve() for config in configs]
     goals = [Target(load_config(path), path, home) for path in paths]
     names = [goal.config.name for goal in goals]
@@ -129,10 +139,10 @@ def targets(configs: Iterable[str | Path], client: SyncPrefectClient) -> list[Ta
             )
     present = deployed(client)
     for other in present:
-        if other.name in names and Path(other.home) != home.path:
+        if other.name in names and other.home != home.place:
             raise UserError(
                 f"{other.name!r} is already deployed with its store in {other.home}; deploying "
-                f"it with {home.path} would start a second one",
+                f"it with {home.place} would start a second one",
                 hint=f"Set VAE_ANOMALY_HOME={other.home}, or delete the old deployments first "
                 f"(`prefect deployment delete {other.full_name}` and its siblings).",
             )

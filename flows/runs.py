@@ -14,7 +14,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.states import Failed
 
-from pipeline.errors import ConflictError, TableWriteError, UserError, describe
+from pipeline.errors import ConflictError, StoreError, TableWriteError, UserError, describe
 from pipeline.progress import Progress
 
 PROGRESS_SECONDS = 2.0
@@ -29,7 +29,7 @@ def worth_retrying(_task: object, _task_run: object, state: Any) -> bool:
     try:
         state.result()
     except UserError as error:
-        return isinstance(error, (ConflictError, TableWriteError, TrackingError))
+        return isinstance(error, (ConflictError, StoreError, TableWriteError, TrackingError))
     except Exception:
         return True
     return False

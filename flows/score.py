@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.runtime import flow_run
 
 from flows.artifacts import key, publish
+from flows.engines import ENGINES
 from flows.runs import RETRIED, progress_artifact, readable_failure
 from pipeline.config import load_config
 from pipeline.home import Home
@@ -24,8 +25,10 @@ def score_night(config: str, home: str, run_id: str | None) -> NightResult | Non
     """Score the open night, or open one; safe to retry, since every row is written once."""
     from pipeline.scoring import score as run
 
-    with progress_artifact("Scoring") as progress:
-        return run(Home.resolve(home), load_config(config), run_id=run_id, progress=progress)
+    loaded, place = load_config(config), Home.resolve(home)
+    engine = ENGINES[loaded.engine.kind](place, loaded, run_id)
+    with progress_artifact("Scoring") as progress, engine as stage:
+        return run(place, loaded, run_id=run_id, progress=progress, stage=stage)
 
 
 @flow(name="score", description="Score what arrived since the last night, exactly once.")

@@ -101,7 +101,7 @@ def _introduce(api: str, tracking: str, home: Home, goals: list[Target]) -> None
     lines = [
         f"Prefect  {api.removesuffix('/api')}",
         f"MLflow   {tracking}",
-        f"Home     {home.path}",
+        f"Home     {home.place}",
     ]
     for goal in goals:
         zone = goal.config.schedule.timezone

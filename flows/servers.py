@@ -30,6 +30,8 @@ QUIET = {
 # run it forgets them, the slot stays taken, and every later run is cancelled.
 _LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 LEASES = {_LEASES: "prefect.server.concurrency.lease_storage.filesystem"}
+# Jobs are MLflow's own online evaluations: eight processes that nothing here asks for.
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 class _Child(NamedTuple):
@@ -267,7 +269,7 @@ def mlflow_server(
     """Start an MLflow server with its pages on the given store; returns its URL."""
     command = [*tool("mlflow"), "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--default-artifact-root", artifacts]
-    children.start("the MLflow server", command, environment, log)
+    children.start("the MLflow server", command, {**environment, **NO_JOBS}, log)
     return f"http://{host}:{port}"
 
 
