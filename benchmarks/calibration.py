@@ -58,7 +58,7 @@ def main() -> None:
                 lines = detect(split, key["seed"])
                 runs.append(results, [{**key, **line} for line in lines])
                 rates = {f"alpha {a['alpha']}": a["flagged"] / a["normal_rows"] for a in lines}
-                runs.say(key, rates | {"seconds": lines[0]["seconds"]})
+                runs.say(key, [rates | {"seconds": lines[0]["seconds"]}])
     here = args.results.resolve() == runs.RESULTS.resolve()
     (DOCS if here else args.results).joinpath("calibration.md").write_text(
         calibration_page.page(runs.read(args.results / LAWS), runs.read(args.results / FILE)),
@@ -74,7 +74,7 @@ def simulate(results: Path, fresh: bool) -> None:
         started = time.perf_counter()
         found: dict[str, float] = todo[key["law"], key["case"]]()._asdict()
         runs.append(results, [{**key, "figure": name, "value": v} for name, v in found.items()])
-        runs.say(key, found | {"seconds": time.perf_counter() - started})
+        runs.say(key, [found | {"seconds": time.perf_counter() - started}])
 
 
 def simulations() -> Iterator[tuple[str, str, Callable[[], Any]]]:

@@ -35,17 +35,13 @@ def main() -> None:
         for share in SHARES
         for method in args.methods
     ]
-    results = args.results / FILE
-    with runs.single_threaded():
-        for key in runs.pending(results, wanted, args.fresh):
-            clean = adbench.split(args.data, key["dataset"], key["seed"])
-            split = contaminate(clean, key["share"], key["seed"])
-            if split is None:
-                continue
-            measured = runs.measure(split, METHODS[key["method"]], key["seed"])
-            runs.append(results, [{**key, **measured}])
-            runs.say(key, measured)
-    runs.finish(args.results)
+
+    def run(key: runs.Key) -> list[runs.Line]:
+        clean = adbench.split(args.data, key["dataset"], key["seed"])
+        split = contaminate(clean, key["share"], key["seed"])
+        return [runs.measure(split, METHODS[key["method"]], key["seed"])] if split else []
+
+    runs.complete(args.results / FILE, wanted, run, args.fresh)
 
 
 def contaminate(split: Split, share: float, seed: int) -> Split | None:

@@ -35,19 +35,18 @@ def main() -> None:
         for seed in args.seeds
         for method in args.methods
     ]
-    results = args.results / FILE
-    with runs.single_threaded():
-        for key in runs.pending(results, wanted, args.fresh):
-            split = adbench.split(args.data, key["dataset"], key["seed"])
-            varying = np.flatnonzero(np.ptp(split.train, axis=0) > 0)
-            if len(varying) < FEWEST_COLUMNS:
-                continue
-            rows, changed = change(split.test[split.labels == 0], varying, key["seed"])
-            place = places(EXPLAINERS[key["method"]](split.train, key["seed"])(rows), changed)
-            measured = {"top_1": float((place == 0).mean()), "top_3": float((place < 3).mean())}
-            runs.append(results, [{**key, "rows": len(rows), **measured}])
-            runs.say(key, measured)
-    runs.finish(args.results)
+
+    def run(key: runs.Key) -> list[runs.Line]:
+        split = adbench.split(args.data, key["dataset"], key["seed"])
+        varying = np.flatnonzero(np.ptp(split.train, axis=0) > 0)
+        if len(varying) < FEWEST_COLUMNS:
+            return []
+        rows, changed = change(split.test[split.labels == 0], varying, key["seed"])
+        place = places(EXPLAINERS[key["method"]](split.train, key["seed"])(rows), changed)
+        top = {"top_1": float((place == 0).mean()), "top_3": float((place < 3).mean())}
+        return [{"rows": len(rows), **top}]
+
+    runs.complete(args.results / FILE, wanted, run, args.fresh)
 
 
 def change(rows: np.ndarray, varying: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

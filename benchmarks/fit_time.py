@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks import adbench, markdown, runs
 from benchmarks.markdown import Floor, Section
@@ -26,25 +29,29 @@ def main() -> None:
     args = parser.parse_args()
     sets = adbench.chosen(parser, args.data, args.sets)
     wanted = [{"dataset": name, "repetition": turn} for name in sets for turn in args.seeds]
-    results = args.results / FILE
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with runs.single_threaded():
-        first = True
-        for key in runs.pending(results, wanted, args.fresh):
-            train = adbench.split(args.data, key["dataset"], seed=0).train
-            for method in (OURS, PEER) if first else ():
-                METHODS[method](train[:64], 0)  # imports and first calls are not fitting
-            first = False
-            lines = []
-            for method in (OURS, PEER):
-                started = time.perf_counter(), time.process_time()
-                METHODS[method](train, key["repetition"])
-                wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
-                lines.append({**key, "method": method, "fit_seconds": wall, "cpu_seconds": cpu})
-            runs.append(results, lines)
-            runs.say(key, {line["method"]: line["fit_seconds"] for line in lines})
-    runs.finish(args.results)
+
+    def run(key: runs.Key) -> list[runs.Line]:
+        warm_up()
+        train = adbench.split(args.data, key["dataset"], seed=0).train
+        lines = []
+        for method in (OURS, PEER):
+            started = time.perf_counter(), time.process_time()
+            METHODS[method](train, key["repetition"])
+            wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
+            lines.append({"method": method, "fit_seconds": wall, "cpu_seconds": cpu})
+        return lines
+
+    runs.complete(args.results / FILE, wanted, run, args.fresh)
+
+
+@cache
+def warm_up() -> None:
+    """Imports and first calls are not fitting."""
+    rows = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    for method in (OURS, PEER):
+        METHODS[method](rows, 0)
 
 
 def section(results: Path, images: Path) -> Section:

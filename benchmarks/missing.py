@@ -38,14 +38,12 @@ def main() -> None:
         for share in SHARES
         for method in args.methods
     ]
-    results = args.results / FILE
-    with runs.single_threaded():
-        for key in runs.pending(results, wanted, args.fresh):
-            split = adbench.split(args.data, key["dataset"], key["seed"])
-            measured = COMPARED[key["method"]](blank(split, key["share"], key["seed"]), key["seed"])
-            runs.append(results, [{**key, **measured}])
-            runs.say(key, measured)
-    runs.finish(args.results)
+
+    def run(key: runs.Key) -> list[runs.Line]:
+        split = adbench.split(args.data, key["dataset"], key["seed"])
+        return [COMPARED[key["method"]](blank(split, key["share"], key["seed"]), key["seed"])]
+
+    runs.complete(args.results / FILE, wanted, run, args.fresh)
 
 
 def blank(split: Split, share: float, seed: int) -> Split:

@@ -57,18 +57,16 @@ def main() -> None:
         for method in methods
         if method != WARY or protocol == "contaminated"
     ]
-    results = args.results / FILE
-    with runs.single_threaded():
-        for key in runs.pending(results, wanted, args.fresh):
-            rows, split_seed = PROTOCOLS[key["protocol"]]
-            seed = key["seed"]
-            split = adbench.split(
-                args.data, key["dataset"], seed if split_seed is None else split_seed, rows
-            )
-            measured = runs.measure(split, METHODS[key["method"]], seed)
-            runs.append(results, [{**key, **measured}])
-            runs.say(key, measured)
-    runs.finish(args.results)
+
+    def run(key: runs.Key) -> list[runs.Line]:
+        rows, split_seed = PROTOCOLS[key["protocol"]]
+        seed = key["seed"]
+        split = adbench.split(
+            args.data, key["dataset"], seed if split_seed is None else split_seed, rows
+        )
+        return [runs.measure(split, METHODS[key["method"]], seed)]
+
+    runs.complete(args.results / FILE, wanted, run, args.fresh)
 
 
 def section(results: Path, images: Path) -> Section:

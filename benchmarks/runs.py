@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ from benchmarks.adbench import Split
 from benchmarks.methods import Method
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+IMAGES = DOCS / "images"
 DATA = Path("../shared/data")
 SEEDS = (0, 1, 2, 3, 4)
 
 Key = Mapping[str, Any]  # the columns that name a run, in the order they are written
+Line = Mapping[str, Any]  # what was measured
 
 
 def parser(doc: str | None, data: Path, seeds: tuple[int, ...] = SEEDS) -> argparse.ArgumentParser:
@@ -63,6 +66,26 @@ def pending(results: Path, wanted: Iterable[Key], fresh: bool = False) -> Iterat
                     yield key
 
 
+def complete(
+    results: Path, wanted: Iterable[Key], run: Callable[[Key], Sequence[Line]], fresh: bool = False
+) -> None:
+    """Do the runs that are not finished, one thread each, and write the pages anew.
+
+    Args:
+        results: CSV of finished runs.
+        wanted: keys of the runs.
+        run: gives a run's lines without the key's columns; none where it cannot be made.
+        fresh: forget what the wanted runs gave before.
+    """
+    with single_threaded():
+        for key in pending(results, wanted, fresh):
+            lines = run(key)
+            if lines:
+                append(results, [{**key, **line} for line in lines])
+                say(key, lines)
+    finish(results.parent)
+
+
 def finished(results: Path, key: Key) -> bool:
     done = read(results)
     return not done.empty and bool(_lines_of(done, key).any())
@@ -82,7 +105,7 @@ def forget(results: Path, keys: Iterable[Key]) -> None:
         kept.to_csv(file, index=False)
 
 
-def append(results: Path, lines: Iterable[Key]) -> None:
+def append(results: Path, lines: Iterable[Line]) -> None:
     """Add lines, whole even when another process adds some at the same time."""
     table = pd.DataFrame([dict(line) for line in lines]).round(5)
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -114,16 +137,17 @@ def measure(split: Split, method: Method, seed: int) -> dict[str, float]:
 
 
 def finish(results: Path) -> None:
-    """Write the page anew."""
+    """Write the pages anew."""
     from benchmarks import page  # it shows every benchmark, and they all import this module
 
     page.write(results)
 
 
-def say(key: Key, measured: Mapping[str, float]) -> None:
-    """One line on the terminal for a finished run."""
-    shown = "  ".join(f"{name} {value:.3f}" for name, value in measured.items())
-    print(*key.values(), shown, flush=True)
+def say(key: Key, lines: Sequence[Line]) -> None:
+    """What a finished run gave, on the terminal."""
+    for line in lines:
+        shown = (f"{n} {v:.3f}" if isinstance(v, float) else str(v) for n, v in line.items())
+        print(*key.values(), "  ".join(shown), flush=True)
 
 
 @contextlib.contextmanager

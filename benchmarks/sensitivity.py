@@ -58,7 +58,7 @@ def main() -> None:
             lines = study(adbench.split(args.data, key["dataset"], key["seed"]), **key)
             runs.append(results, [{**key, **line} for line in lines])
             final = {line["what"]: line["auroc"] for line in lines if line["what"] != "trial"}
-            runs.say(key, final | {"seconds": time.perf_counter() - started})
+            runs.say(key, [final | {"seconds": time.perf_counter() - started}])
     here = args.results.resolve() == runs.RESULTS.resolve()
     (DOCS if here else args.results).joinpath("sensitivity.md").write_text(
         page(runs.read(results)), encoding="utf-8"

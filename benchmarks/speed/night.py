@@ -1,0 +1,38 @@
+"""Part `night`: tables to scores, alerts with reasons and the closing row, end to end."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed import homes
+from benchmarks.speed.scaling import exponent
+from benchmarks.speed.size import Size
+
+
+def run(size: Size, device: str = "auto") -> dict[str, Any]:
+    """Nights of growing size in one home, each in a process of its own."""
+    out: list[dict[str, Any]] = []
+    history = 2_000 if size.quick else 20_000
+    with tempfile.TemporaryDirectory(prefix="speed-night-") as folder:
+        home, config = homes.make(Path(folder), history)
+        for seed, rows in enumerate(size.nights, start=1):
+            started = time.perf_counter()
+            homes.deliver(home, config, rows, seed)
+            ingested = time.perf_counter() - started
+            out.append({"rows": rows, "ingest_seconds": ingested, **homes.score(home, config)})
+    for night in out:
+        night["night_seconds"] = _at_work(night["seconds"])
+    sizes = np.array([night["rows"] for night in out], dtype=float)
+    times = np.array([night["night_seconds"] for night in out])
+    return {"columns": homes.COLUMNS, "nights": out, "exponent": exponent(sizes, times)}
+
+
+def _at_work(seconds: dict[str, float]) -> float:
+    """Of a night, from the process's start to its end, less imports and loading the model."""
+    begun = sum(s for phase, s in seconds.items() if phase.startswith("import "))
+    return seconds["whole process"] - begun - seconds["model load"]
