@@ -140,6 +140,7 @@ def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
+@pytest.mark.slow
 def test_killed_twice(undisturbed: Undisturbed, tmp_path: Path) -> None:
     draw = random.Random(time.time_ns())
     for kill in range(2):
@@ -160,7 +161,8 @@ def test_killed_at_twenty_random_moments(undisturbed: Undisturbed, tmp_path: Pat
     assert len(set(seen)) > 5, f"the kills met too few states of the scores: {seen}"
 
 
-@pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [2, 4])
 def test_started_at_once(undisturbed: Undisturbed, tmp_path: Path, runs: int) -> None:
     home, config = copy(undisturbed.folder, tmp_path / "copy")
     children = start(home, config, runs)

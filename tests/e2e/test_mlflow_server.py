@@ -22,6 +22,7 @@ import pytest
 from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
 from registered import register, rows, scorer
 
+from flows.servers import NO_JOBS, QUIET
 from pipeline import registry, tracking
 from pipeline.calibration import calibrate
 from pipeline.home import Home
@@ -42,7 +43,7 @@ def running(command: list[str], log: Path, url: str, seconds: float = 180.0) -> 
     """A child process and its children, up when the URL answers, gone afterwards."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
     scripts = Path(sys.executable).parent
-    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{scripts}:{os.environ['PATH']}"}
+    environment |= {**QUIET, **NO_JOBS, "PATH": f"{scripts}:{os.environ['PATH']}"}
     with log.open("w", encoding="utf-8") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *command],
@@ -82,6 +83,7 @@ def serve(folder: Path, store: Path, port: int) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_everything_over_http(
     tmp_path: Path, migrated_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_schedules_fire_and_paths_are_absolute(
         "train/manual",
         "calibrate/manual",
         "tune/manual",
+        "rescore/manual",
     ]
     known = described()
     assert set(known) == set(names)
@@ -104,6 +105,7 @@ def test_schedules_fire_and_paths_are_absolute(
         "train/manual": [],
         "calibrate/manual": [],
         "tune/manual": [],
+        "rescore/manual": [],
     }
     assert Lake(load_config(config), home).exists()
     assert scheduled_flows(within=60) == {"ingest", "score", "retrain"}
@@ -131,10 +133,10 @@ def test_further_data_sets_get_their_name(
 
     monkeypatch.setenv("VAE_ANOMALY_HOME", str(home.path))
     first, second = make_data_set("first"), make_data_set("second")
-    assert deploy([first, second])[6:8] == ["ingest/nightly-second", "score/nightly-second"]
+    assert deploy([first, second])[7:9] == ["ingest/nightly-second", "score/nightly-second"]
     assert deploy([second])[1] == "score/nightly-second", "not the place of the first"
     assert deploy([first])[1] == "score/nightly"
-    assert len(described()) == 12
+    assert len(described()) == 14
 
 
 def test_second_store_is_refused(
@@ -175,7 +177,7 @@ def test_prefect_yaml_deploys_the_same(prefect_api: str, home: Home, tmp_path: P
     assert by_yaml == described()
     assert set(by_yaml) == {
         "ingest/nightly", "score/nightly", "retrain/weekly",
-        "train/manual", "calibrate/manual", "tune/manual",
+        "train/manual", "calibrate/manual", "tune/manual", "rescore/manual",
     }  # fmt: skip
 
 

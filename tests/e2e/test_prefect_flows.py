@@ -77,6 +77,7 @@ def test_main_job_night_after_night(home: Home, make_data_set: Callable[[str], P
     assert newest_run("train").parent_task_run_id is not None, "a subflow of retrain"
 
 
+@pytest.mark.slow
 def test_command_line_gives_the_same_scores(
     home: Home, make_data_set: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def runs_of(home: Home, name: str, where: str) -> list[Any]:
     return tracking.find_runs(tracking.connect(home), name, where)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_api")
 def test_a_study_by_flow_then_continued_by_hand(
     home: Home,

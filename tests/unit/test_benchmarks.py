@@ -202,7 +202,7 @@ def test_the_page_says_who_wins_where_and_which_floor_holds(tmp_path: Path) -> N
     lost = (done.method == "kNN") & (done.dataset == "4_set")
     done.loc[lost, "auroc"] += 0.03
     done.to_csv(tmp_path / "quality.csv", index=False)
-    text = page.write(tmp_path).read_text(encoding="utf-8")
+    text = (page.write(tmp_path) / "benchmarks.md").read_text(encoding="utf-8")
     assert "| 4_set | kNN +0.020 |" in text
     assert "No peer is clearly ahead on 5 sets: 0_set, 1_set, 2_set, 3_set, 5_set." in text
     floors = {row.split(" | ")[0]: row for row in text.splitlines() if row.count(" | ") == 4}
@@ -250,7 +250,7 @@ def test_other_sections_hold_their_floors_against_the_runs(tmp_path: Path) -> No
     holes.loc[holes.dataset == "2_set", "p_anomalies"] = 0.6
     holes.to_csv(tmp_path / "missing.csv", index=False)
     done.assign(top_1=0.9, top_3=0.96).to_csv(tmp_path / "explanations.csv", index=False)
-    text = page.write(tmp_path).read_text(encoding="utf-8")
+    text = (page.write(tmp_path) / "benchmarks.md").read_text(encoding="utf-8")
     rows = [row.strip("| ").split(" | ") for row in text.splitlines() if row.count(" | ") == 4]
     rows = [row for row in rows if "floor " in row[4] or "goal " in row[4]]
     said = {row[0].split(",")[0]: (row[3], row[4]) for row in rows}
@@ -271,7 +271,11 @@ def test_other_sections_hold_their_floors_against_the_runs(tmp_path: Path) -> No
 
 
 def test_the_page_stands_before_any_run(tmp_path: Path) -> None:
-    assert page.write(tmp_path).read_text(encoding="utf-8").startswith("# Benchmarks")
+    assert (
+        (page.write(tmp_path) / "benchmarks.md")
+        .read_text(encoding="utf-8")
+        .startswith("# Benchmarks")
+    )
 
 
 def test_every_mixed_table_has_its_config() -> None:

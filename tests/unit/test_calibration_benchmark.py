@@ -14,6 +14,7 @@ from benchmarks import calibration, calibration_page, laws, runs
 from benchmarks.adbench import Split
 
 
+@pytest.mark.slow
 def test_lines_of_a_split() -> None:
     rng = np.random.default_rng(0)
     train, normal = rng.normal(size=(2, 300, 3)).astype(np.float32)

@@ -12,7 +12,8 @@ from pipeline import cli
 
 COMMANDS = (
     *("init", "ingest", "train", "calibrate", "score", "run"),
-    *("tune", "promote", "rollback", "report", "serve", "deploy"),
+    *("generate", "reconstruct", "traverse", "interpolate", "denoise", "impute", "compress"),
+    *("tune", "quality", "rescore", "promote", "rollback", "report", "serve", "deploy", "doctor"),
 )
 CONFIG = """\
 name: small

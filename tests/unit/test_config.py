@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 START = "name: shop\nsource: {path: inbox}\ncolumns: {a: {role: numeric}}\n"
+PICTURES = "name: shop\nsource: {path: inbox}\n"
 
 
 def load(folder: Path, text: str) -> Config:
@@ -24,6 +25,15 @@ def test_shipped_configs_are_read(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem.replace("_", "-")
     assert config.features
+
+
+def test_pictures_and_conditions(tmp_path: Path) -> None:
+    columns = (
+        "columns: {a: {role: image, shape: [8, 8]}, y: {role: condition}, z: {role: id}}\n"
+        "model: {variant: conditional, network: conv, pixels: bce}"
+    )
+    config = load(tmp_path, PICTURES + columns)
+    assert (config.image, config.conditions, config.features) == ("a", ["y"], ["a", "y"])
 
 
 def test_defaults_and_derived_values(tmp_path: Path) -> None:
@@ -92,10 +102,54 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
         (START + "alerts: {drift_level: 0}", "`alerts.drift_level`: input should be greater"),
         (START + "threshold: {score: elb}", "known: elbo, reconstruction_error"),
         (START + "model: {variant: vea}", "`model.variant`: 'vea' is not known"),
+        (
+            START + "model: {variant: discrete, prior: nromal}",
+            "`model.prior`: 'nromal' is not known",
+        ),
+        (START + "model: {prior: vmap}", "Did you mean 'vamp'?"),
+        (START + "model: {prior: autoregresive}", "Did you mean 'autoregressive'?"),
+        (
+            START + "model: {prior: autoregressive}",
+            "`model.prior`: a model of variant vae takes normal, vamp, mixture or flow, not "
+            "autoregressive",
+        ),
+        (START + "model: {variant: discrete, prior: flow}", "takes normal or autoregressive, not"),
+        (START + "model: {prior: conditional}", "Choose one of them, or variant conditional"),
+        (
+            START + "model: {variant: flow}\ntraining: {total_correlation: 2}",
+            "`training.total_correlation`: a model of variant flow has no independent Gaussian",
+        ),
+        (START + "model: {denoisers: 4}", "`model`: `denoisers` must be fewer than the 4 members"),
+        (START + "model: {members: 1, denoisers: 1}", "must be fewer than the 1 members, got 1"),
+        (START + "model: {variant: flow, latent_dim: 1}", "`model.latent_dim`: a flow couples"),
+        (START + "model: {prior: flow, latent_dim: 1}", "`model.latent_dim`: a flow couples"),
+        (
+            START + "model: {variant: hierarchical, prior: flow, latent_dim: 3}",
+            "a flow couples latents and needs two or more, the top layer has 1",
+        ),
+        (START + "model: {variant: hierarchical, ladder: [4]}", "a ladder has at least two layers"),
         (START + "split: {train: 0.9, calibration: 0.3}", "must be at most 1"),
-        (START + "image: [2, 2]", "[2, 2] needs 4 columns of role numeric and no other features"),
-        (START + "image: [1]", "`image`: an image is [lines, columns] or, with channels,"),
-        (START + "image: [1, 1, 2]", "not [1, 1, 2]"),
+        (PICTURES + "columns: {a: {role: image}}", "an image needs `shape`: [height, width]"),
+        (PICTURES + "columns: {a: {role: image, shape: [8]}}", "`shape` is [height, width] or"),
+        (PICTURES + "columns: {a: {role: image, shape: [8, 8, 2]}}", "not [8, 8, 2]"),
+        (
+            PICTURES + "columns: {a: {role: image, shape: [8, 8], nullable: true}}",
+            "an image cannot be missing",
+        ),
+        (
+            PICTURES + "columns: {a: {role: image, shape: [8, 8]}, b: {role: numeric}}",
+            "`a` is an image, which must be the only column to learn from; give role ignore to `b`",
+        ),
+        (START.replace("numeric", "numeric, shape: [8, 8]"), "`shape` belongs to role image"),
+        (START + "model: {network: conv}", "`model.network: conv` is of pictures"),
+        (START + "model: {pixels: bce}", "`model.pixels: bce` is of pictures"),
+        (START + "model: {network: cnn}", "`model.network`: 'cnn' is not known"),
+        (START + "model: {variant: conditional}", "no column has role condition"),
+        (
+            PICTURES + "columns: {a: {role: numeric}, b: {role: condition}}",
+            "`b` is a condition, and a model of variant vae reads none",
+        ),
+        (PICTURES + "columns: {b: {role: condition}}", "nothing to learn"),
         (START + "schedule: {score: hourly}", "not a cron line of five fields"),
         (START + "schedule: {timezone: Mars/Base}", "not a time zone"),
         (START + "device: gpu", "`device`"),
@@ -148,7 +202,7 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
-    assert message in str(caught.value)
+    assert message in f"{caught.value} {caught.value.hint}"
     assert "shop.yaml" in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -174,6 +228,20 @@ def test_source_can_be_given_from_outside(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     config = load(tmp_path, START).with_source("other/*.csv")
     assert config.source_path == str(tmp_path / "other" / "*.csv")
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        "model: {variant: discrete, prior: autoregressive}",
+        "model: {variant: vae_gan, prior: vamp}\ntraining: {total_correlation: 1}",
+        "model: {variant: hierarchical, prior: flow, ladder: [4, 2]}",
+        "model: {variant: flow, latent_dim: 2, members: 3, denoisers: 2}",
+        "model: {variant: hierarchical, prior: flow}",
+    ],
+)
+def test_models_that_can_be_built_are_read(sections: str, tmp_path: Path) -> None:
+    load(tmp_path, START + sections)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,17 @@ from pipeline import VAEDetector
 QUICK = VAEDetector(members=2, max_epochs=20, random_state=0)
 
 
+LONG = {"check_estimators_dtypes", "check_classifier_data_not_an_array", "check_fit_idempotent"}
+
+
 def checks() -> list:
     return [
-        pytest.param(estimator, check, id=check.func.__name__)
+        pytest.param(
+            estimator,
+            check,
+            id=check.func.__name__,
+            marks=[pytest.mark.slow] if check.func.__name__ in LONG else [],
+        )
         for estimator, check in estimator_checks_generator(QUICK, mark=None)
         # runs only where SCIPY_ARRAY_API is set, for libraries that this estimator does not take
         if check.func.__name__ != "check_array_api_input"

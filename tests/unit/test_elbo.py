@@ -12,6 +12,7 @@ from vae_core.latents import DiagonalGaussian, quasi_normal_draws
 from vae_core.likelihoods import Mixed
 from vae_core.models import Model, ModelConfig
 from vae_core.objectives import ElboParts, elbo_parts, objective
+from vae_core.priors import NormalPrior
 
 D, L, N, VARIANCE = 5, 2, 40, 0.3
 
@@ -19,17 +20,16 @@ D, L, N, VARIANCE = 5, 2, 40, 0.3
 class LinearGaussian(Model):
     """x = Wz + ε, with orthogonal columns of W so that the true posterior is diagonal."""
 
-    has_elbo = True
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Layout(D, 0, (), ()), ModelConfig(), 0)
         generator = torch.Generator().manual_seed(0)
         basis = torch.linalg.qr(torch.randn(D, L, generator=generator)).Q
         self.weight = nn.Parameter(basis * torch.tensor([2.0, 0.7]))
         self.members, self.roles = 1, ModelConfig(members=1).roles
         self.likelihood = Mixed(Layout(D, 0, (), ()), 1)
         with torch.no_grad():
-            self.likelihood.gaussian.raw_log_variance.fill_(math.log(VARIANCE))
+            self.likelihood.scaled.raw_log_variance.fill_(math.log(VARIANCE))
+        self.latent_prior = NormalPrior(1, L)
         self.register_buffer("draws", quasi_normal_draws(64, L, 0))
         self.shift = 0.0
 
@@ -39,7 +39,7 @@ class LinearGaussian(Model):
         mu = x[..., :D] @ self.weight / VARIANCE * variance
         return DiagonalGaussian(mu + self.shift, variance.log().expand_as(mu))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, x: Tensor | None = None, members: slice = slice(None)) -> Tensor:
         return nn.functional.pad(z @ self.weight.T, (0, 3))
 
 
@@ -123,4 +123,7 @@ def test_beta_and_free_bits_belong_to_the_objective_only() -> None:
     assert objective(parts, beta=torch.tensor([1.0])).item() == pytest.approx(4 + 0.3 + 3)
     assert objective(parts, beta=torch.tensor([0.1])).item() == pytest.approx(4 + 0.33)
     assert objective(parts, torch.tensor([1.0]), free_bits=1.0).item() == pytest.approx(4 + 1 + 3)
+    joint = ElboParts(parts.reconstruction_log_prob, parts.kl, latents=5)
+    assert joint.group_sizes.tolist() == [1, 4]
+    assert objective(joint, torch.tensor([1.0]), free_bits=1.0).item() == pytest.approx(4 + 1 + 4)
     assert objective(parts, torch.tensor([1.0])).item() == pytest.approx(-parts.elbo.mean().item())

@@ -171,7 +171,7 @@ def parcels(count: int, seed: int) -> dict[str, np.ndarray]:
     return {"size": size, "weight": weight, "country": country, "express": express}
 
 
-@pytest.fixture(scope="module", params=SCORE_KINDS)
+@pytest.fixture(scope="module", params=[kind for kind in SCORE_KINDS if kind != "likelihood_ratio"])
 def scorer(request: pytest.FixtureRequest) -> Scorer:
     return fit_scorer(
         parcels(2000, 0),

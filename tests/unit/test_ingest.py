@@ -143,6 +143,14 @@ def test_ids_of_earlier_files_are_checked_if_asked(tmp_path: Path) -> None:
     assert desk.reasons() == {1: ["`id`: repeats a row of an earlier file"]}
 
 
+def test_ids_are_asked_for_of_bad_rows_only(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path, source=", unique_id_history: true")
+    desk.put("a.csv", csv_of({"id": "k"}))
+    desk.put("b.csv", csv_of({"id": "l", "x": "?"}))
+    result = desk.ingest()
+    assert (result.ingested, result.quarantined) == (1, 1)
+
+
 def test_several_id_columns_name_a_row_together(tmp_path: Path) -> None:
     desk = make_desk(tmp_path, "\n  k: {role: id}\n  l: {role: id}\n  x: {role: numeric}\n")
     desk.put("a.csv", "k,l,x\n1,1,0\n1,2,0\n1,1,0\n")

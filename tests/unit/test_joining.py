@@ -10,8 +10,18 @@ import pytest
 
 from pipeline.detector import ColumnKind
 from pipeline.fitting import fit_scorer
-from vae_core import JOINS, SCORE_KINDS, ModelConfig, Scorer, TrainConfig, robust_scale
-from vae_core.joining import SINGLE_SCORES
+from vae_core import (
+    JOINS,
+    SCORE_KINDS,
+    ModelConfig,
+    Scorer,
+    TrainConfig,
+    fit_weighted,
+    robust_scale,
+)
+from vae_core.joining import JOINED, SINGLE_SCORES
+
+OF_TABLES = (*JOINED, *JOINS, "importance_weighted")  # a likelihood ratio is of pictures
 
 KINDS = {
     "a": ColumnKind("numeric", True),
@@ -46,7 +56,7 @@ def odd_table(rows: int, seed: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def scorer(device: str) -> Scorer:
-    return fit_scorer(
+    scorer = fit_scorer(
         table(400, 0),
         table(120, 1),
         KINDS,
@@ -54,6 +64,8 @@ def scorer(device: str) -> Scorer:
         training=TrainConfig(max_steps=80),
         device=device,
     ).scorer
+    scorer.weighted = fit_weighted(scorer.encoding, scorer.model, table(120, 1), draws=8)
+    return scorer
 
 
 def singles(scorer: Scorer, data: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -113,7 +125,7 @@ def test_a_single_score_is_itself(scorer: Scorer, kind: str, field: str) -> None
     np.testing.assert_array_equal(raw.anomaly_score, getattr(raw, field))
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", OF_TABLES)
 def test_columns_latent_and_expected_sum_to_the_score(scorer: Scorer, kind: str) -> None:
     one, data = replace(scorer, score_kind=kind), odd_table(500, 3)
     raw, why = one.raw_scores(data), one.explain(data)
@@ -124,7 +136,7 @@ def test_columns_latent_and_expected_sum_to_the_score(scorer: Scorer, kind: str)
         assert why.expected == 0.0
 
 
-@pytest.mark.parametrize("kind", SINGLE_SCORES)
+@pytest.mark.parametrize("kind", JOINED)
 def test_expected_is_the_mean_of_validation_rows(scorer: Scorer, kind: str) -> None:
     one, validation = replace(scorer, score_kind=kind), table(120, 1)
     raw, why = one.raw_scores(validation), one.explain(validation)

@@ -1,11 +1,15 @@
 """Likelihoods against torch.distributions, and their common contract."""
 
+import numpy as np
+import pytest
 import torch
+from scipy.stats import kstest, t
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal
+from torch.distributions import StudentT as TorchStudentT
 
 from vae_core.columns import Layout
-from vae_core.likelihoods import Bernoulli, Categorical, Gaussian, Mixed
+from vae_core.likelihoods import Bernoulli, Categorical, Gaussian, Mixed, StudentT
 
 K, S, N = 2, 3, 50
 LAYOUT = Layout(numeric=2, binary=1, categories=(4, 3), nullable=(0, 3))
@@ -97,3 +101,62 @@ def test_samples_have_the_stated_mean() -> None:
     drawn = mixed.sample(parameters.expand(1, 1, 20_000, -1), generator)
     expected = mixed.mean(parameters)[0, 0, 0]
     torch.testing.assert_close(drawn[0, 0].mean(0), expected, atol=0.03, rtol=0)
+
+
+def student(members: int, columns: int) -> StudentT:
+    likelihood = StudentT(columns, members)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        likelihood.raw_log_variance.copy_(torch.randn(members, columns, generator=generator))
+        likelihood.raw_tail.copy_(torch.randn(members, columns, generator=generator))
+    return likelihood
+
+
+def test_student_t_is_torchs_and_scipys() -> None:
+    likelihood = student(K, 3)
+    location, x = torch.randn(K, S, N, 3), 5 * torch.randn(1, 1, N, 3)
+    found = likelihood.log_prob(location, x)
+    nu, scale = likelihood.degrees, torch.exp(0.5 * likelihood.log_variance)
+    torch.testing.assert_close(found, TorchStudentT(nu, location, scale).log_prob(x))
+    expected = t.logpdf(*(v.detach().numpy() for v in (x, nu, location, scale)))
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    assert (nu > 2).all() and len(nu.unique()) == 6
+
+
+def test_student_t_draws_follow_their_law() -> None:
+    likelihood = student(1, 1)
+    draws = likelihood.sample(torch.full((1, 1, 20_000, 1), 3.0), torch.Generator().manual_seed(0))
+    law = t(likelihood.degrees.item(), 3.0, torch.exp(0.5 * likelihood.log_variance).item())
+    assert kstest(draws.flatten().detach().numpy(), law.cdf).pvalue > 0.01
+
+
+@pytest.mark.slow
+def test_student_t_learns_scale_and_tail() -> None:
+    """Maximum likelihood on 20,000 draws of known laws finds them again."""
+    x = t.rvs([3.0, 5.0], 0.0, [0.5, 2.0], size=(20_000, 2), random_state=0)
+    rows = torch.from_numpy(x).float()[None, None]
+    likelihood = StudentT(2, 1)
+    optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (-likelihood.log_prob(torch.zeros(1, 1, 1, 2), rows).sum(-1).mean()).backward()
+        optimizer.step()
+    nu, scale = likelihood.degrees.flatten(), torch.exp(0.5 * likelihood.log_variance).flatten()
+    torch.testing.assert_close(nu, torch.tensor([3.0, 5.0]), rtol=0.15, atol=0)
+    torch.testing.assert_close(scale, torch.tensor([0.5, 2.0]), rtol=0.05, atol=0)
+
+
+def test_light_tails_make_it_a_gaussian() -> None:
+    likelihood = StudentT(1, 1)
+    with torch.no_grad():
+        likelihood.raw_tail.fill_(100.0)
+    x = torch.linspace(-3, 3, 13).view(1, 1, -1, 1)
+    zero = torch.zeros(1, 1, 1, 1)
+    torch.testing.assert_close(
+        likelihood.log_prob(zero, x), Normal(0.0, 1.0).log_prob(x), atol=0.09, rtol=0
+    )
+
+
+def test_an_unknown_likelihood_of_numbers_lists_what_is_known() -> None:
+    with pytest.raises(ValueError, match=r"unknown likelihood 'cauchy'.*gaussian, student_t"):
+        Mixed(LAYOUT, K, numeric="cauchy")

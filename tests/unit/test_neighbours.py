@@ -59,8 +59,8 @@ def test_members_keep_codes_of_the_same_rows() -> None:
 
 def test_the_draw_follows_the_seed() -> None:
     train = codes_of(4000, 3)
-    assert torch.equal(Codes.of(train, 1).points, Codes.of(train, 1).points)
-    assert not torch.equal(Codes.of(train, 1).points, Codes.of(train, 2).points)
+    assert torch.equal(Codes.of(train, seed=1).points, Codes.of(train, seed=1).points)
+    assert not torch.equal(Codes.of(train, seed=1).points, Codes.of(train, seed=2).points)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +180,14 @@ def test_absurd_rows_are_finite_and_farther_than_any_usual_one(scorer: Scorer) -
         assert np.isfinite(found.latent_distance).all()
         assert np.isfinite(found.anomaly_score).all()
         assert (found.latent_distance > usual).all()
+
+
+@pytest.mark.parametrize(("codes", "neighbours"), [(2048, 2), (1500, 5), (700, 5), (100, 3)])
+def test_short_searches_find_what_one_long_search_finds(codes: int, neighbours: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(2, codes, 3, generator=generator)
+    points[:, 1::7] = points[:, :1]  # ties
+    mu = torch.randn(2, 300, 3, generator=generator)
+    expected = torch.cdist(mu, points).topk(neighbours, largest=False).values[..., -1]
+    found = Codes(points, neighbours).distance(mu)
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-4)

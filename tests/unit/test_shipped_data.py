@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -50,13 +52,33 @@ def test_taxi_keeps_its_dirt() -> None:
     assert days == {f"2024-01-{d:02d}" for d in range(1, 32)}
 
 
-@pytest.mark.parametrize("name", ["network", "taxi"])
+def test_digits_are_whole_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    parts = {p.stem: dict(np.load(p)) for p in sorted((ROOT / "data/digits").glob("*.npz"))}
+    assert {name: len(part["picture"]) for name, part in parts.items()} == {
+        "history": 1300, "night-1": 250, "night-2": 247,
+    }  # fmt: skip
+    assert set(parts["history"]["state"]) == {"fine"}
+    for name in ("night-1", "night-2"):
+        counts = Counter(parts[name]["state"].tolist())
+        assert {k: n for k, n in counts.items() if k != "fine"} == {
+            "turned": 4, "patched": 4, "noisy": 4, "misnamed": 6,
+        }  # fmt: skip
+    script = tmp_path / "make_digits.py"
+    script.write_text((ROOT / "data" / "make_digits.py").read_text(encoding="utf-8"))
+    subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
+    for name, part in parts.items():
+        with np.load(tmp_path / "digits" / f"{name}.npz") as again:
+            for key, values in part.items():
+                np.testing.assert_array_equal(again[key], values)
+
+
+@pytest.mark.parametrize("name", ["network", "taxi", "digits"])
 def test_every_row_is_ingested(name: str, tmp_path: Path) -> None:
     config, home = load_config(ROOT / "configs" / f"{name}.yaml"), Home(tmp_path)
     Lake(config, home).create()
     result = ingest(home, config)
     assert (result.quarantined, result.refused_files, result.notes) == (0, [], ())
-    assert result.ingested == sum(len(part) for part in read(name).values())
+    assert result.ingested == (1797 if name == "digits" else sum(map(len, read(name).values())))
     until = config.split.until
     assert until is not None
     ends = [f.last_row_id for f in result.files]

@@ -11,8 +11,9 @@ import pytest
 from lakes import Desk, make_desk
 
 from pipeline.errors import SourceError
+from pipeline.files import local_content
 from pipeline.readers import delimited
-from pipeline.settings import Source
+from pipeline.source_settings import Source
 from pipeline.sources import fingerprint, list_files, natural, open_file
 
 
@@ -27,7 +28,7 @@ def source(**settings: object) -> Source:
 
 def cells(path: Path, reading: Source | None = None) -> list[tuple[int, dict[str, object]]]:
     out = []
-    for batch in open_file(path, reading or source()).batches:
+    for batch in open_file(local_content(path), reading or source()).batches:
         out += zip(batch.numbers.tolist(), batch.rows.to_pylist(), strict=True)
     return out
 
@@ -38,8 +39,8 @@ def test_files_come_in_natural_order(desk: Desk) -> None:
     (desk.inbox / "sub").mkdir()
     desk.put("sub/b.parquet", "")
     files, unknown = list_files(desk.config)
-    assert [p.name for p in files] == ["a.jsonl", "night-2.csv", "night-10.csv", "b.parquet"]
-    assert [p.name for p in unknown] == ["notes.md"]
+    assert [f.title for f in files] == ["a.jsonl", "night-2.csv", "night-10.csv", "b.parquet"]
+    assert unknown == [str(desk.inbox / "notes.md")]
     assert natural("a2") < natural("a10") < natural("b1")
 
 
@@ -54,7 +55,7 @@ def test_a_file_a_glob_and_nothing(desk: Desk) -> None:
         list_files(desk.config.with_source(desk.folder / "nowhere"))
     assert "source.path" in (caught.value.hint or "")
     with pytest.raises(SourceError, match=r"is of unknown kind \(\.dat\)"):
-        open_file(desk.inbox / "b.dat", source())
+        open_file(local_content(desk.inbox / "b.dat"), source())
     assert len(cells(desk.inbox / "b.dat", source(format="csv"))) == 1
 
 
@@ -73,7 +74,7 @@ def test_all_formats_give_the_same_cells(desk: Desk) -> None:
         encoding = "utf-16" if path.name == "wide.csv" else "utf-8"
         delimiter = ";" if path.name == "semi.csv" else ","
         reading = source(encoding=encoding, delimiter=delimiter)
-        fingerprint(path, reading)
+        fingerprint(local_content(path), reading)
         assert cells(path, reading) == [(1, {"a": "1", "b": "x"}), (2, {"a": "2", "b": ""})], path
     pq.write_table(pa.table({"a": [1, 2], "b": ["x", ""]}), desk.inbox / "a.parquet")
     assert cells(desk.inbox / "a.parquet") == [(1, {"a": 1, "b": "x"}), (2, {"a": 2, "b": ""})]
@@ -88,7 +89,7 @@ def test_rows_that_cannot_be_parsed_keep_their_number(
         lines[number] = f"bad {number}"
     path = desk.put("a.csv", "\n".join(lines) + "\n\n")
     good, bad = [], []
-    for batch in open_file(path, source()).batches:
+    for batch in open_file(local_content(path), source()).batches:
         good += [
             (n, int(r["a"])) for n, r in zip(batch.numbers, batch.rows.to_pylist(), strict=True)
         ]
@@ -108,7 +109,7 @@ def test_json_lines(desk: Desk) -> None:
         '{"a": 1.50, "b": true}\n\n[1]\n{bad\n{"a": NaN, "c": {"d": [1]}}\n{"a": -Infinity}\n'
         '{"a": "\\ud800"}\n{}\n',
     )
-    (batch,) = open_file(path, source()).batches
+    (batch,) = open_file(local_content(path), source()).batches
     assert batch.numbers.tolist() == [1, 4, 5, 7]
     assert batch.rows.to_pydict() == {
         "a": ["1.50", None, "-inf", None],
@@ -138,8 +139,8 @@ def test_json_lines(desk: Desk) -> None:
 def test_files_that_cannot_be_read(desk: Desk, name: str, content: bytes, message: str) -> None:
     path = desk.put(name, content)
     with pytest.raises(SourceError, match=message) as caught:
-        fingerprint(path, source())
-        list(open_file(path, source()).batches)
+        fingerprint(local_content(path), source())
+        list(open_file(local_content(path), source()).batches)
     assert caught.value.hint
 
 
@@ -150,4 +151,4 @@ def test_truncated_and_damaged_parquet(desk: Desk) -> None:
     for content in (whole[: len(whole) // 2], whole[:200] + b"\0" * 900 + whole[1100:]):
         path = desk.put("a.parquet", content)
         with pytest.raises(SourceError, match="cannot be read as parquet"):
-            list(open_file(path, source()).batches)
+            list(open_file(local_content(path), source()).batches)

@@ -62,12 +62,12 @@ def test_the_run_holds_data_metrics_figures_and_the_scorer(
     assert len(client.get_metric_history(result.run_id, "validation_elbo")) > 3
     figures = {f.path for f in client.list_artifacts(result.run_id, "figures")}
     assert figures == {
-        f"figures/{n}.png" for n in ("loss", "reconstructions", "latents", "generation")
+        f"figures/{n}.png"
+        for n in ("loss", "reconstructions", "latents", "generation", "marginals", "traversal")
     }
-    assert {f.path for f in client.list_artifacts(result.run_id, "quality")} == {
-        "quality/generation.json",
-        "quality/reconstruction.json",
-    }
+    assert [f.path for f in client.list_artifacts(result.run_id, "quality")] == [
+        "quality/quality.json"
+    ]
     folder = client.download_artifacts(result.run_id, "scorer", str(tmp_path))
     scorer = Scorer.load(folder)
     assert not scorer.is_calibrated
