@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: venv demo test test-slow test-all lint bench-quality bench-sensitivity bench-calibration bench-page clean
+.PHONY: venv demo test test-slow test-all lint bench-quality bench-sensitivity bench-calibration bench-generative bench-speed bench-page clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -31,11 +31,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/python -m flows.demo
 
+# A file's tests share servers and trained models: neighbours stay in one process, in the everyday
+# tests until the other runs dry.
+# Threads that wait must not spin, or two processes on two cores stand in each other's way.
+test test-slow: export OMP_WAIT_POLICY = passive
 test: $(STAMP)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(STAMP)
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow -n 2 --dist loadfile
 
 test-all: test test-slow
 
@@ -65,7 +69,23 @@ bench-sensitivity: $(STAMP)
 bench-calibration: $(STAMP)
 	$(BIN)/python -m benchmarks.calibration
 
-# The page alone, from the runs that are there.
+# Rows a second, memory and cold start beside peers and limits: docs/performance.md.
+bench-speed: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
+	$(BIN)/python -m benchmarks.speed
+
+# What the models say, draw and bring back, of pictures: docs/generative.md. Resumable, but for pictures.
+bench-generative: $(STAMP)
+	$(BIN)/python -m benchmarks.likelihood --minutes 8
+	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.sprites
+	$(BIN)/python -m benchmarks.collapse
+	$(BIN)/python -m benchmarks.bits --minutes 8
+	$(BIN)/python -m benchmarks.picture_anomalies
+	$(BIN)/python -m benchmarks.lecture
+	$(BIN)/python -m benchmarks.page
+
+# The pages alone, from the runs that are there.
 bench-page: $(STAMP)
 	$(BIN)/python -m benchmarks.page
 
