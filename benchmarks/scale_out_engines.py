@@ -196,7 +196,7 @@ def on_dask(night: Night, workers: int) -> Iterator[Callable[[], float]]:
         )
         config = night.config.model_copy(update={"engine": engine})
 
-        with on_workers(night.home, config, None) as stage:
+        with on_workers(night.home, config, None) as (stage, _):
 
             def run() -> float:
                 opened = night.opened()

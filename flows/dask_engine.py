@@ -1,11 +1,11 @@
-"""Ranges of a night as Prefect tasks on Dask workers; imported where the config asks for it."""
+"""Files and ranges of a night as tasks on Dask workers; imported where the config asks for it."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,22 @@ from flows.runs import RETRIED
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.home import TRACKING_VARIABLE, Home
+from pipeline.staged_files import StagedFile
 from pipeline.staging import Range, Staged
 
 if TYPE_CHECKING:
+    from pipeline.staged_files import Read
     from pipeline.staging import Stage
 
-AHEAD = 2  # ranges asked for by worker thread: one at work, one waiting
+AHEAD = 2  # pieces of work asked for by worker thread: one at work, one waiting
 CONNECT_SECONDS = 30
 
 
-# A worker sleeps through a delay and other ranges wait: short ones, the whole night has longer.
-@task(name="score rows", **{**RETRIED, "retry_delay_seconds": [1.0, 5.0, 30.0]})
+# A worker sleeps through a delay and other work waits: short ones, the whole night has longer.
+ON_WORKER: dict[str, Any] = {**RETRIED, "retry_delay_seconds": [1.0, 5.0, 30.0]}
+
+
+@task(name="score rows", **ON_WORKER)
 def score_rows(
     config: dict[str, Any], path: str, home: str, tracking: str,
     version: int, first: int, last: int, run_id: str | None,
@@ -47,9 +52,22 @@ def score_rows(
     return stage(Home.resolve(home), loaded, version, first, last, run_id)
 
 
+@task(name="check file", **ON_WORKER)
+def check_file(config: dict[str, Any], path: str, home: str, name: str) -> StagedFile | None:
+    """Check a file on a worker, its rows into files beside the table; safe to repeat.
+
+    Args:
+        config, path, home: as of `score_rows`.
+        name: of the file.
+    """
+    from pipeline.staged_files import stage_file
+
+    return stage_file(Home.resolve(home), Config.model_validate({**config, "path": path}), name)
+
+
 @contextmanager
-def on_workers(home: Home, config: Config, run_id: str | None) -> Iterator[Stage]:
-    """What `pipeline.staging.commit_staged` asks for ranges, on the workers that the config names.
+def on_workers(home: Home, config: Config, run_id: str | None) -> Iterator[tuple[Stage, Read]]:
+    """What scores ranges and what checks files, on the workers that the config names.
 
     Raises:
         UserError: no scheduler answers at `engine.address`.
@@ -58,27 +76,43 @@ def on_workers(home: Home, config: Config, run_id: str | None) -> Iterator[Stage
         "config": config.model_dump(mode="json"),
         "path": str(config.path),
         "home": home.place,
-        "tracking": home.mlflow_uri,
-        "run_id": run_id,
     }
     with _runner(config) as runner:
 
         def stage(version: int, ranges: Iterable[Range]) -> Generator[Staged, None, None]:
-            waiting: deque[Any] = deque()
-            left = iter(ranges)
-            try:
-                while True:
-                    while len(waiting) < _places(runner) and (piece := next(left, None)):
-                        given = {**constant, "version": version, "first": piece[0]}
-                        waiting.append(runner.submit(score_rows, {**given, "last": piece[1]}))
-                    if not waiting:
-                        return
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:  # of ranges that other runs were faster with
-                    future.wrapped_future.cancel()
+            given = {**constant, "tracking": home.mlflow_uri, "run_id": run_id, "version": version}
+            return _in_order(
+                runner,
+                lambda piece: runner.submit(
+                    score_rows, {**given, "first": piece[0], "last": piece[1]}
+                ),
+                ranges,
+            )
 
-        yield stage
+        def read(names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
+            return _in_order(
+                runner, lambda name: runner.submit(check_file, {**constant, "name": name}), names
+            )
+
+        yield stage, read
+
+
+def _in_order(
+    runner: DaskTaskRunner, submit: Callable[[Any], Any], work: Iterable[Any]
+) -> Generator[Any, None, None]:
+    """Results in the order of the work, of which only some is under way at once."""
+    waiting: deque[Any] = deque()
+    left = iter(work)
+    try:
+        while True:
+            while len(waiting) < _places(runner) and (piece := next(left, None)):
+                waiting.append(submit(piece))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:  # of what other runs were faster with
+            future.wrapped_future.cancel()
 
 
 @contextmanager
@@ -107,5 +141,5 @@ def _runner(config: Config) -> Iterator[DaskTaskRunner]:
 
 
 def _places(runner: DaskTaskRunner) -> int:
-    """Ranges to have under way: the workers come and go."""
+    """Pieces of work to have under way: the workers come and go."""
     return max(1, AHEAD * sum(runner.client.nthreads().values()))

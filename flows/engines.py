@@ -1,9 +1,10 @@
-"""Where the ranges of a night are scored, by the config's `engine`: one function for each kind."""
+"""Where files are checked and rows scored, by the config's `engine`: a function for each kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config
@@ -11,17 +12,31 @@ from pipeline.errors import UserError
 from pipeline.home import Home
 
 if TYPE_CHECKING:
+    from pipeline.staged_files import Read
     from pipeline.staging import Stage
 
 
+@dataclass(frozen=True)
+class Workers:
+    """What an engine does elsewhere; None: in the run's own process.
+
+    Attributes:
+        stage: has ranges of rows scored.
+        read: has files checked.
+    """
+
+    stage: Stage | None = None
+    read: Read | None = None
+
+
 @contextmanager
-def local(home: Home, config: Config, run_id: str | None) -> Iterator[None]:
+def local(home: Home, config: Config, run_id: str | None) -> Iterator[Workers]:
     """In the run's own process."""
-    yield None
+    yield Workers()
 
 
 @contextmanager
-def dask(home: Home, config: Config, run_id: str | None) -> Iterator[Stage]:
+def dask(home: Home, config: Config, run_id: str | None) -> Iterator[Workers]:
     """On Dask workers, by Prefect's task runner for it.
 
     Raises:
@@ -36,11 +51,11 @@ def dask(home: Home, config: Config, run_id: str | None) -> Iterator[Stage]:
         ) from error
     from flows.dask_engine import on_workers
 
-    with on_workers(home, config, run_id) as stage:
-        yield stage
+    with on_workers(home, config, run_id) as (stage, read):
+        yield Workers(stage, read)
 
 
-ENGINES: dict[str, Callable[[Home, Config, str | None], AbstractContextManager[Stage | None]]] = {
+ENGINES: dict[str, Callable[[Home, Config, str | None], AbstractContextManager[Workers]]] = {
     "local": local,
     "dask": dask,
 }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish
+from flows.engines import ENGINES
 from flows.runs import RETRIED, progress_artifact, readable_failure
 from pipeline.config import load_config
 from pipeline.home import Home
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestResult
+    from pipeline.staged_files import StagedFile
 
 
 @task(name="ingest files", **RETRIED)
@@ -20,8 +23,17 @@ def ingest_files(config: str, home: str) -> IngestResult:
     """Validate each new file and commit it, once."""
     from pipeline.ingest import ingest as run
 
+    loaded, place = load_config(config), Home.resolve(home)
+
+    def read(names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
+        # entered when a file asks for it: most nights of most data sets have none that is large
+        with ENGINES[loaded.engine.kind](place, loaded, None) as workers:
+            assert workers.read is not None
+            yield from workers.read(names)
+
+    elsewhere = read if loaded.engine.kind != "local" else None
     with progress_artifact("Ingesting") as progress:
-        return run(Home.resolve(home), load_config(config), progress=progress)
+        return run(place, loaded, progress=progress, read=elsewhere)
 
 
 @flow(name="ingest", description="Take new files into the data set's tables, each exactly once.")

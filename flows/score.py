@@ -27,8 +27,8 @@ def score_night(config: str, home: str, run_id: str | None) -> NightResult | Non
 
     loaded, place = load_config(config), Home.resolve(home)
     engine = ENGINES[loaded.engine.kind](place, loaded, run_id)
-    with progress_artifact("Scoring") as progress, engine as stage:
-        return run(place, loaded, run_id=run_id, progress=progress, stage=stage)
+    with progress_artifact("Scoring") as progress, engine as workers:
+        return run(place, loaded, run_id=run_id, progress=progress, stage=workers.stage)
 
 
 @flow(name="score", description="Score what arrived since the last night, exactly once.")

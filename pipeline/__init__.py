@@ -7,7 +7,7 @@ Where what is:
 - rows in: ingest, ingest_result, ingest_files, ingest_pictures, sources, files, readers
 - rows from a database: ingest_sql, stream_state, known_rows, databases
 - rows from Delta tables: ingest_delta, delta_source
-- rows checked: sifting, values, pictures, schema, row_checks, spool, ledger
+- rows checked: sifting, staged_files, values, pictures, schema, row_checks, spool, ledger
 - tables: tables, evolution, lake, commits, stores, frames, sampling, split
 - model: preprocess, fitting, thresholds, guarantee, detector, detector_input, detector_generation
 - rows that a model makes: making, gallery

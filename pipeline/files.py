@@ -51,11 +51,13 @@ class File:
         name: its absolute path or URI, as tables and messages say it.
         content: gives its bytes, for as long as the block runs.
         version: what its store says that changes with its bytes; None where nothing is said.
+        size: bytes when it was listed; None where nothing is said.
     """
 
     name: str
     content: Callable[[], AbstractContextManager[Content]]
     version: str | None = None
+    size: int | None = None
 
     @property
     def title(self) -> str:
@@ -70,7 +72,8 @@ def local_file(path: Path) -> File:
     def content() -> Iterator[Content]:
         yield local_content(path)
 
-    return File(name_of(path), content)
+    state = local_content(path).state()
+    return File(name_of(path), content, size=state[0] if state else None)
 
 
 def local_content(path: Path) -> Content:
@@ -128,7 +131,7 @@ class Store:
 
         said = {c: str(about[c]) for c in CHECKSUMS if about.get(c)}
         version = f"{about.get('size')} {said}" if said else None
-        return File(self.name(key), content, version)
+        return File(self.name(key), content, version, about.get("size"))
 
     def _fetched(self, key: str, copy: IO[bytes]) -> Content:
         """The object once, in a file that disappears with this process, killed or not."""

@@ -10,36 +10,45 @@ from collections.abc import Callable
 
 from pipeline.config import Config
 from pipeline.home import Home
-from pipeline.ingest_delta import ingest_delta
 from pipeline.ingest_files import ingest_files
 from pipeline.ingest_result import FileResult, IngestResult
 from pipeline.lake import Lake
 from pipeline.progress import Progress
+from pipeline.staged_files import Read
 
 __all__ = ["INGESTERS", "FileResult", "IngestResult", "ingest"]
 
 
-def _ingest_sql(lake: Lake, progress: Progress | None) -> IngestResult:
+def _ingest_delta(lake: Lake, progress: Progress | None, read: Read | None) -> IngestResult:
+    from pipeline.ingest_delta import ingest_delta
+
+    return ingest_delta(lake, progress)
+
+
+def _ingest_sql(lake: Lake, progress: Progress | None, read: Read | None) -> IngestResult:
     from pipeline.ingest_sql import ingest_sql  # SQLAlchemy: others need not wait for it
 
     return ingest_sql(lake, progress)
 
 
 # by the key that the section `source` has
-INGESTERS: dict[str, Callable[[Lake, Progress | None], IngestResult]] = {
+INGESTERS: dict[str, Callable[[Lake, Progress | None, Read | None], IngestResult]] = {
     "path": ingest_files,
     "sql": _ingest_sql,
-    "delta": ingest_delta,
+    "delta": _ingest_delta,
 }
 
 
-def ingest(home: Home, config: Config, progress: Progress | None = None) -> IngestResult:
+def ingest(
+    home: Home, config: Config, progress: Progress | None = None, read: Read | None = None
+) -> IngestResult:
     """Ingest what the source holds and the lake does not yet.
 
     Args:
         home: where the tables lie.
         config: the data set.
         progress: told after each file, version or stretch of rows.
+        read: has large files checked elsewhere; None: by this process.
 
     Returns:
         what became of each of them; call `raise_if_refused` on it.
@@ -52,4 +61,4 @@ def ingest(home: Home, config: Config, progress: Progress | None = None) -> Inge
     """
     lake = Lake(config, home)
     lake.fit_columns()
-    return INGESTERS[config.source.kind](lake, progress)
+    return INGESTERS[config.source.kind](lake, progress, read)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from pipeline.errors import SourceError
-from pipeline.files import Content, File
+from pipeline.files import File
 from pipeline.ingest_pictures import ingest_pictures, were_ingested
 from pipeline.ingest_result import FileResult, IngestResult
 from pipeline.lake import Lake
@@ -23,20 +24,21 @@ from pipeline.ledger import (
     unchanged_in_store,
 )
 from pipeline.progress import Progress, report
-from pipeline.sifting import Sifted, sifted
-from pipeline.sources import (
-    Fingerprint,
-    by_kind,
-    fingerprint,
-    is_unchanged,
-    list_files,
-    open_file,
-)
+from pipeline.sifting import Sifted, sifted_file
+from pipeline.sources import by_kind, fingerprint, list_files
 from pipeline.spool import Spool
+from pipeline.staged_files import Read, StagedFile, discard, rows_of_staged, why_not
 
 
-def ingest_files(lake: Lake, progress: Progress | None = None) -> IngestResult:
+def ingest_files(
+    lake: Lake, progress: Progress | None = None, read: Read | None = None
+) -> IngestResult:
     """Ingest every file of the source that is not in the lake yet.
+
+    Args:
+        lake: of the data set.
+        progress: told after each file.
+        read: has large files checked elsewhere, in any number of places at once.
 
     Raises:
         SourceError: nothing lies at the source's path, or tables among pictures that are rows.
@@ -55,10 +57,14 @@ def ingest_files(lake: Lake, progress: Progress | None = None) -> IngestResult:
             hint="Move the tables out of that folder, or give them a config of their own.",
         )
     files = tables  # which name the pictures beside them
+    if read is not None and (reason := why_not(lake.config)):
+        notes.append(f"files were read one after another: {reason}")
+        read = None
     results: list[FileResult] = []
+    each = _each(lake, files, read)
     for done, file in enumerate(files):
         report(progress, done, len(files), f"reading {file.title}")
-        result = ingest_file(lake, file)
+        result = next(each)
         seen = {n for r in results for n in r.notes}
         results.append(replace(result, notes=tuple(n for n in result.notes if n not in seen)))
     report(progress, len(files), len(files), "all files read")
@@ -71,6 +77,46 @@ def ingest_files(lake: Lake, progress: Progress | None = None) -> IngestResult:
     return IngestResult(results, tuple(notes))
 
 
+def _each(lake: Lake, files: list[File], read: Read | None) -> Iterator[FileResult]:
+    """In the order of the files; those that are checked elsewhere are asked for beforehand."""
+    least = lake.config.engine.file_bytes
+    large = [f for f in files if read is not None and f.size is not None and f.size >= least]
+    apart = [f for f in large if unchanged_in_store(lake, f) is None]
+    if read is None or not apart:
+        yield from (ingest_file(lake, file) for file in files)
+        return
+    names = {file.name for file in apart}
+    with closing(read([file.name for file in apart])) as staged:
+        for file in files:
+            yield (
+                _take(lake, file, next(staged)) if file.name in names else ingest_file(lake, file)
+            )
+
+
+def _take(lake: Lake, file: File, staged: StagedFile | None) -> FileResult:
+    """Commit what a worker has made of a file, unless another run was faster."""
+    if staged is None:
+        result = ingest_file(lake, file)
+        note = "the workers do not see the source's files, which were read by the run itself"
+        return replace(result, notes=(*result.notes, note))
+    origin = Origin(file.name, staged.hash)
+    try:
+        if staged.refused:
+            message, hint = staged.refused
+            raise SourceError(message, hint=hint)
+        handle = lake.open("ingested")
+        if known := if_known(lake, handle, origin):
+            return known
+        if not staged.good:  # it was known to the worker, and the tables are others since
+            return ingest_file(lake, file)
+        with rows_of_staged(lake, staged) as rows:
+            return write_once(lake, rows, origin, transaction_ids(lake, handle, file, origin))
+    except SourceError as error:
+        return refuse(lake, origin, error)
+    finally:
+        discard(lake, staged)
+
+
 def ingest_file(lake: Lake, file: File) -> FileResult:
     """Ingest one file, unless it is there already or cannot be."""
     origin = Origin(file.name, "")
@@ -81,23 +127,12 @@ def ingest_file(lake: Lake, file: File) -> FileResult:
             seen = fingerprint(content, lake.config.source)
             origin = Origin(file.name, seen.hash)
             handle = lake.open("ingested")
-            known = if_known(lake, handle, origin)
-            return known or _ingest_new(lake, handle, file, content, seen)
+            if known := if_known(lake, handle, origin):
+                return known
+            with sifted_file(lake, handle, content, seen) as rows:
+                return write_once(lake, rows, origin, transaction_ids(lake, handle, file, origin))
     except SourceError as error:
         return refuse(lake, origin, error)
-
-
-def _ingest_new(
-    lake: Lake, handle: DeltaTable, file: File, content: Content, seen: Fingerprint
-) -> FileResult:
-    origin = Origin(file.name, seen.hash)
-    opened = open_file(content, lake.config.source)
-    with sifted(lake, handle, opened, origin) as rows:
-        if not is_unchanged(content, seen):
-            raise SourceError(
-                "changed while it was read", hint="It is taken up when it is complete: run again."
-            )
-        return write_once(lake, rows, origin, transaction_ids(lake, handle, file, origin))
 
 
 def write_once(lake: Lake, rows: Sifted, origin: Origin, ids: Ids) -> FileResult:

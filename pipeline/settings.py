@@ -262,16 +262,19 @@ class RowRange(Section):
 
 
 class Engine(Section):
-    """Where the rows of a night are scored."""
+    """Where files are checked and the rows of a night are scored."""
 
     kind: Literal["local", "dask"] = Field(
-        "local", description="dask (extra `dask`): ranges of rows on workers, in the flow `score`"
+        "local", description="dask (extra `dask`): the flows have workers check files and score"
     )
     address: str | None = Field(
         None, description="of a Dask scheduler; null: workers of the flow's own, on its machine"
     )
     workers: int | None = Field(None, ge=1, description="how many of these; null: one for a core")
     piece_rows: int = Field(500_000, ge=1, description="rows that one worker is given at a time")
+    file_bytes: int = Field(
+        16 << 20, ge=0, description="smaller files are read by the run itself: a task costs more"
+    )
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Self:

@@ -15,11 +15,13 @@ from deltalake import DeltaTable
 
 from pipeline.config import Config
 from pipeline.errors import SourceError
+from pipeline.files import Content
 from pipeline.lake import Lake
 from pipeline.ledger import Origin, domains, known_ids
 from pipeline.readers import Opened, RawBatch
 from pipeline.row_checks import Checked, Refused, RowChecker
 from pipeline.schema import check_keys, check_names, check_types
+from pipeline.sources import Fingerprint, is_unchanged, open_file
 from pipeline.spool import Spool
 from pipeline.tables import TABLES, TIME
 
@@ -62,10 +64,8 @@ def sifted(lake: Lake, handle: DeltaTable, opened: Opened, origin: Origin) -> It
     Raises:
         SourceError: the unit as a whole cannot be used.
     """
-    config, now = lake.config, datetime.now(UTC)
-    quarantine = TABLES["quarantine"](config)
-    rows = TABLES["ingested"](config)
-    rows = rows.remove(rows.get_field_index("_row_id"))
+    now = datetime.now(UTC)
+    rows, quarantine = row_schemas(lake.config)
     with Spool(rows) as good, Spool(quarantine) as bad:
         notes, reasons = [], Counter[str]()
         for item in _checked(lake, handle, opened):
@@ -80,6 +80,34 @@ def sifted(lake: Lake, handle: DeltaTable, opened: Opened, origin: Origin) -> It
             title = origin.name.rpartition("/")[2]
             notes.append(f"every row of {title} was quarantined; most often {most}")
         yield Sifted(good, bad, tuple(notes))
+
+
+@contextmanager
+def sifted_file(
+    lake: Lake, handle: DeltaTable, content: Content, seen: Fingerprint
+) -> Iterator[Sifted]:
+    """As `sifted`, of a file.
+
+    Args:
+        content: of the file.
+        seen: when it was found to be new.
+
+    Raises:
+        SourceError: it cannot be used, or has changed since.
+    """
+    opened = open_file(content, lake.config.source)
+    with sifted(lake, handle, opened, Origin(content.name, seen.hash)) as rows:
+        if not is_unchanged(content, seen):
+            raise SourceError(
+                "changed while it was read", hint="It is taken up when it is complete: run again."
+            )
+        yield rows
+
+
+def row_schemas(config: Config) -> tuple[pa.Schema, pa.Schema]:
+    """Of good rows, which have no `_row_id` yet, and of refused ones."""
+    rows = TABLES["ingested"](config)
+    return rows.remove(rows.get_field_index("_row_id")), TABLES["quarantine"](config)
 
 
 def _checked(lake: Lake, handle: DeltaTable, opened: Opened) -> Iterator[Checked | str]:

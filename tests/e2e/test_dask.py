@@ -1,4 +1,4 @@
-"""A night on Dask workers in processes of their own: killed, doubled, and the same to the bit."""
+"""Nights and files on Dask workers, processes of their own: killed, doubled, and still exact."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from night_homes import CONFIG, HISTORY_ROWS, champion_home, contents, deliver, write_config
+from night_homes import (
+    CONFIG,
+    HISTORY_ROWS,
+    champion_home,
+    contents,
+    deliver,
+    empty_home,
+    orders,
+    write_config,
+)
 
 from pipeline.config import Config
 from pipeline.home import Home
+from pipeline.ingest import ingest
 from pipeline.lake import Lake
 from pipeline.scoring import score
 
@@ -28,6 +38,13 @@ from flows.score import score
 if __name__ == "__main__":
     print("night", score(sys.argv[1], sys.argv[2]), flush=True)
 """
+INGEST = """
+import sys
+from flows.ingest import ingest
+if __name__ == "__main__":
+    ingest(sys.argv[1], sys.argv[2])
+"""
+FILES, FILE_ROWS = 8, 3_000
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +92,10 @@ def check(home: Home, config: Config, expected: dict[str, pd.DataFrame]) -> None
         pd.testing.assert_frame_equal(contents(home, config, table), frame, check_exact=True)
 
 
-def start(home: Home, config: Config) -> subprocess.Popen[str]:
+def start(home: Home, config: Config, program: str = FLOW) -> subprocess.Popen[str]:
     """The flow, in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", FLOW, str(config.path), str(home.path)],
+        [sys.executable, "-c", program, str(config.path), str(home.path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -150,3 +167,63 @@ def test_no_scheduler_is_said_plainly(tmp_path: Path) -> None:
     assert child.returncode == 1
     assert "no Dask workers at tcp://127.0.0.1:9" in errors
     assert Lake(write_config(tmp_path / "project", CONFIG), home).count("scores") == 0
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of CSV files with some rows that cannot be used."""
+    folder = tmp_path_factory.mktemp("inbox")
+    for number in range(FILES):
+        frame = orders(FILE_ROWS, seed=number, first=number * FILE_ROWS).astype({"amount": object})
+        frame.loc[number::1000, "amount"] = "a lot"
+        frame.to_csv(folder / f"{number}.csv", index=False)
+    return folder
+
+
+def taken(home: Home, config: Config, table: str) -> pd.DataFrame:
+    """A table's rows in order, without what differs between runs."""
+    frame = Lake(config, home).read(table).to_pandas().drop(columns="_ingested_at")
+    keys = ["_row_id"] if "_row_id" in frame else ["_source", "_source_row"]
+    return frame.sort_values(keys, ignore_index=True)
+
+
+def test_files_are_checked_on_workers_and_go_in_once(
+    address: str, tmp_path: Path, delivered: Path
+) -> None:
+    text = CONFIG.replace("path: inbox", f"path: {delivered}")
+    plain, plain_config = empty_home(tmp_path / "plain", text)
+    ingest(plain, plain_config)
+    home, config = empty_home(
+        tmp_path / "dask", f"{text}engine: {{kind: dask, address: '{address}', file_bytes: 1000}}\n"
+    )
+    lake = Lake(config, home)
+    child = start(home, config, INGEST)
+    while not (rows := lake.count("ingested")) > 0:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()
+    assert rows < FILES * FILE_ROWS - 24, "it was killed too late"
+    for one in [start(home, config, INGEST) for _ in range(2)]:
+        _, errors = one.communicate(timeout=300)
+        assert one.returncode == 0, errors
+        assert "Traceback" not in errors and "Warning" not in errors, errors
+        assert "workers do not see" not in errors
+    for table, count in (("ingested", FILES * FILE_ROWS - 24), ("quarantine", 24)):
+        found = taken(home, config, table)
+        assert len(found) == count
+        pd.testing.assert_frame_equal(found, taken(plain, plain_config, table), check_exact=True)
+
+
+def test_only_large_files_need_the_workers(tmp_path: Path, delivered: Path) -> None:
+    text = CONFIG.replace("path: inbox", f"path: {delivered}") + on("tcp://127.0.0.1:9") + "\n"
+    home, config = empty_home(tmp_path / "small", text)
+    child = start(home, config, INGEST)
+    _, errors = child.communicate(timeout=300)
+    assert child.returncode == 0, errors
+    large = text.replace("piece_rows: 50", "file_bytes: 1000")
+    home, config = empty_home(tmp_path / "large", large)
+    child = start(home, config, INGEST)
+    _, errors = child.communicate(timeout=300)
+    assert child.returncode == 1 and "no Dask workers at tcp://127.0.0.1:9" in errors
+    assert Lake(config, home).count("ingested") == 0
