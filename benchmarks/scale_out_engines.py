@@ -183,14 +183,21 @@ def prefect_server(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def on_dask(night: Night, workers: int) -> Iterator[Callable[[], float]]:
+    import dask.config
     from distributed import Client, LocalCluster
 
-    from flows.dask_engine import on_workers
+    from flows.dask_engine import MEMORY, on_workers
     from pipeline.staging import commit_staged
 
-    with LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as cluster:
+    with (
+        dask.config.set(MEMORY),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster,
+    ):
         engine = night.config.engine.model_copy(
             update={"kind": "dask", "address": cluster.scheduler_address}
         )
