@@ -7,14 +7,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
-from cluster import BUCKET, PASSWORD, Cluster, cluster, create_databases, unpointed
+from cluster import (
+    BUCKET,
+    PASSWORD,
+    Cluster,
+    cluster,
+    create_databases,
+    start_mlflow,
+    start_object_store,
+    start_postgres,
+    unpointed,
+)
 from night_homes import CONFIG as NIGHT_CONFIG
 from night_homes import HISTORY_ROWS as NIGHT_HISTORY_ROWS
 from night_homes import contents, crown, deliver, write_config
@@ -25,6 +37,7 @@ from pipeline import registry, tracking
 from pipeline.config import load_config
 from pipeline.home import Home
 from pipeline.lake import Lake
+from pipeline.scoring import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 POOL = "vae-anomaly"
@@ -199,6 +212,65 @@ def test_four_runs_at_once_score_every_row_once(servers: dict[str, str], tmp_pat
     assert sorted(lake.read("nights")["state"].to_pylist()) == ["closed", "open"]
     runs = tracking.find_runs(tracking.connect(home), "four", "tags.stage = 'score'")
     assert [run.info.status for run in runs] == ["FINISHED"]
+
+
+def test_a_backup_brings_everything_back(running: Cluster, tmp_path: Path) -> None:
+    """By the commands of docs/operations.md: into servers that hold nothing, and on from there."""
+    config = write_config(tmp_path / "project", NIGHT_CONFIG.replace("name: shop", "name: kept"))
+    home = Home.resolve()
+    Lake(config, home).create()
+    deliver(home, config, "history", rows=NIGHT_HISTORY_ROWS, seed=0)
+    crown(home, config)
+    deliver(home, config, "one", rows=500, seed=1, odd=0.03)
+    dump, kept = tmp_path / "mlflow.dump", tmp_path / "lake"
+    postgres(running.database, "pg_dump", "--format=custom", f"--file={dump}", "mlflow")
+    with bucket(running.environment) as old:
+        for one in old.objects.all():
+            (kept / one.key).parent.mkdir(parents=True, exist_ok=True)
+            old.download_file(one.key, str(kept / one.key))
+    score(home, config)
+    expected = {table: contents(home, config, table) for table in ("scores", "alerts", "nights")}
+
+    (tmp_path / "servers").mkdir()
+    with Children() as children, pytest.MonkeyPatch.context() as patch:
+        database = start_postgres(children, ["mlflow"])
+        postgres(database, "pg_restore", "--dbname=mlflow", str(dump))
+        store = start_object_store(children, tmp_path / "servers")
+        with bucket(store) as new:
+            for path in filter(Path.is_file, kept.rglob("*")):
+                new.upload_file(str(path), str(path.relative_to(kept)))
+        mlflow = start_mlflow(children, tmp_path / "servers", {**database, **store})
+        elsewhere = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **store, **mlflow}
+        for name, value in elsewhere.items():
+            patch.setenv(name, value)
+        succeed({**running.environment, **elsewhere}, "pipeline.cli", "score", str(config.path))
+        for table, frame in expected.items():
+            found = contents(Home.resolve(), config, table)
+            pd.testing.assert_frame_equal(found, frame, check_exact=True)
+    assert len(expected["scores"]) == 500 and len(expected["alerts"]) > 0
+
+
+def postgres(access: dict[str, str], program: str, *arguments: str) -> None:
+    """A command of PostgreSQL's own."""
+    path = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))[-1]
+    done = subprocess.run(
+        [path, *arguments], env={**unpointed(), **access}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def bucket(access: dict[str, str]) -> Iterator[Any]:
+    """The one that holds the tables."""
+    import boto3
+
+    store = boto3.resource(
+        "s3", endpoint_url=access["AWS_ENDPOINT_URL"], region_name=access["AWS_REGION"],
+        aws_access_key_id=access["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=access["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+    yield store.Bucket(BUCKET)
+    store.meta.client.close()
 
 
 @pytest.fixture(scope="module")
