@@ -72,7 +72,7 @@ def expected_rows(model: Model, x: Tensor) -> Tensor:
         members = model.roles.denoising
         mu = model.encode(chunk[None]).mu[members]
         parameters = model.decode(mu[:, None], chunk[None], members)
-        return model.likelihood.mean(parameters).mean(dim=(0, 1))
+        return averaged(model.likelihood.mean(parameters))
 
     return in_chunks(model, x, expected)
 
@@ -84,7 +84,7 @@ def reconstruction_errors(model: Model, x: Tensor) -> Tensor:
         members = model.roles.denoising
         mu = model.encode(chunk[None]).mu[members]
         parameters = model.decode(mu[:, None], chunk[None], members)
-        return model.likelihood.squared_error(parameters, chunk[None, None]).mean((0, 1))
+        return averaged(model.likelihood.squared_error(parameters, chunk[None, None]))
 
     return in_chunks(model, x, errors)
 
@@ -104,11 +104,11 @@ def in_chunks(model: Model, x: Tensor, compute: Callable[[Tensor], Tensor]) -> T
                 if missing:
                     chunk = torch.cat([chunk, chunk.new_zeros(missing, chunk.shape[1])])
                 out.append(compute(chunk.to(device))[: size - missing].cpu())
-            return torch.cat(out)
+            return _joined(out)
 
     if not len(x):
         return run(x.new_zeros(1, x.shape[1]))[:0]
-    return torch.cat(over_cores(run, x.split(max(ROWS_PER_TASK, size)), device))
+    return _joined(over_cores(run, x.split(max(ROWS_PER_TASK, size)), device))
 
 
 def over_cores(run: Callable[[T], R], tasks: Sequence[T], device: torch.device) -> list[R]:
@@ -124,6 +124,11 @@ def over_cores(run: Callable[[T], R], tasks: Sequence[T], device: torch.device) 
         torch.set_num_threads(before)
 
 
+def averaged(terms: Tensor) -> Tensor:
+    """(N, ·) means over members and draws of (K, S, N, ·)."""
+    return terms[0, 0] if terms.shape[:2] == (1, 1) else terms.mean((0, 1))
+
+
 def usable_cores() -> int:
     """Cores this process may run on; fewer where OMP_NUM_THREADS says so.
 
@@ -135,6 +140,10 @@ def usable_cores() -> int:
     return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     """(N, 3D + 2): value, mask, error, KL, distance."""
     generative, denoising = model.roles
@@ -143,12 +152,12 @@ def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     drawn = posterior.rsample(model.draws[:, None])
     rows = x[None, None]
     at_mean = model.decode(mu[denoising][:, None], x[None], denoising)
-    error = model.likelihood.squared_error(at_mean, rows).mean((0, 1))
+    error = averaged(model.likelihood.squared_error(at_mean, rows))
     value, mask = model.likelihood.log_prob(
         _decoded(model, drawn[generative], x[None], generative), rows, generative
     )
-    value = value.mean((0, 1))
-    masked = torch.zeros_like(value) if mask is None else mask.mean((0, 1))
+    value = averaged(value)
+    masked = torch.zeros_like(value) if mask is None else averaged(mask)
     kl = model.prior(x[None]).kl(posterior, drawn).sum(-1)[generative].mean(0)
     distance = torch.zeros_like(kl) if codes is None else codes.distance(mu[generative]).mean(0)
     return torch.cat([-value, -masked, error, torch.stack([kl, distance], dim=1)], dim=1)

@@ -16,7 +16,7 @@ from ..bending import bend
 from ..columns import Layout
 from ..latents import Posterior, quasi_normal_draws
 from ..likelihoods import Mixed
-from ..networks import CHUNKS, DECODERS, ENCODERS, check_network
+from ..networks import DECODERS, ENCODERS, check_network, chunks
 from ..priors import LatentPrior, Prior, build_prior
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Model(nn.Module, ABC):
         check_conditions(layout, config.variant, self.conditional)
         check_network(config.network)
         self.members, self.roles = config.members, config.roles
-        self.chunks = CHUNKS[config.network]
+        self.chunks = chunks(config)
         self.code_width = config.latent_dim_for(layout) if code is None else code
         self.decoded_width = self.code_width
         self.likelihood = Mixed(

@@ -60,11 +60,17 @@ def _image(layout: Layout) -> tuple[int, int, int]:
 # encoder and decoder by the name of the network
 ENCODERS = {"mlp": _mlp_encoder, "conv": _conv_encoder}
 DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder}
-# Rows scored at a time; a picture's feature maps are larger than a row.
-CHUNKS = {
-    "mlp": {"cpu": 512, "cuda": 8192},
-    "conv": {"cpu": 64, "cuda": 1024},
-}
+# A layer's activations of all members while scoring: fewer cost more calls, of which threads wait
+# for each other, more leave the cache.
+ACTIVATIONS = 1 << 19
+
+
+def chunks(config: ModelConfig) -> dict[str, int]:
+    """Rows scored at a time, by type of device: one number for a model, whatever the batch."""
+    if config.network == "conv":  # a picture's feature maps are larger than a row
+        return {"cpu": 64, "cuda": 1024}
+    fit = ACTIVATIONS // (config.members * max(config.hidden, default=1))
+    return {"cpu": max(512, min(4096, 1 << fit.bit_length() - 1)), "cuda": 8192}
 
 
 def check_network(name: str) -> None:
@@ -73,4 +79,4 @@ def check_network(name: str) -> None:
         raise ValueError(f"unknown network {name!r}; known: {', '.join(ENCODERS)}")
 
 
-__all__ = ["CHUNKS", "DECODERS", "ENCODERS", "MLP", "BatchedLinear", "Stacked", "check_network"]
+__all__ = ["DECODERS", "ENCODERS", "MLP", "BatchedLinear", "Stacked", "check_network", "chunks"]

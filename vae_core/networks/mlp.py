@@ -66,5 +66,5 @@ class MLP(nn.Module):
         """(K, N, O) for x (1 or K, N, I); with `members`, of some of the K only."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = silu(layer(x, members))
+            x = silu(layer(x, members), inplace=not torch.is_grad_enabled())
         return last(x, members)
