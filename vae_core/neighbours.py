@@ -40,9 +40,10 @@ class Codes:
         self._grouped = points.shape[1] >= 4 * GROUPS
         kept = points.shape[1]
         missing = -kept % GROUPS if self._grouped else round_up(kept) - kept
-        self._factor = torch.nn.functional.pad(-2.0 * centred, (0, 0, 0, missing)).mT.contiguous()
-        squares = centred.square().sum(-1)[:, None]
-        self._squares = torch.nn.functional.pad(squares, (0, missing), value=torch.inf)
+        pad = torch.nn.functional.pad
+        squares = pad(centred.square().sum(-1)[:, None], (0, missing), value=torch.inf)
+        # a row's code and a 1, times this: all squared distances, less the row's own square
+        self._factor = torch.cat([pad(-2.0 * centred, (0, 0, 0, missing)).mT, squares], dim=1)
 
     @staticmethod
     def of(means: Tensor, rows: int | None = None, seed: int = 0) -> Codes:
@@ -67,12 +68,15 @@ class Codes:
         """(G, N) distance of codes mu (G, N, L) to their k-th nearest kept code, ≥ 0."""
         centred = mu - self._center
         size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
-        nearest = torch.cat([self._nearest(part) for part in centred.split(size, dim=1)], dim=1)
+        rows = torch.nn.functional.pad(centred, (0, 1), value=1.0)
+        # one buffer for all: a new one for each would have to be fetched into the cache first
+        squared = mu.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
+        nearest = torch.cat([self._nearest(p, squared) for p in rows.split(size, dim=1)], dim=1)
         return (nearest + centred.square().sum(-1)).clamp_min(0.0).sqrt()
 
-    def _nearest(self, centred: Tensor) -> Tensor:
+    def _nearest(self, rows: Tensor, buffer: Tensor) -> Tensor:
         """(G, N) k-th smallest squared distance, less the squared norm of the code itself."""
-        squared = torch.baddbmm(self._squares, centred, self._factor)
+        squared = torch.bmm(rows, self._factor, out=buffer[:, : rows.shape[1]])
         k = self.neighbours
         if self._grouped:
             # the k smallest lie in the k groups with the smallest minima: a vectorised minimum
