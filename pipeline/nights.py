@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -151,12 +152,14 @@ def score_pieces(
     """Write the scores of a night, going on from wherever it stands.
 
     A piece is written only if coverage still ends right before it, so runs that work side by
-    side, even with pieces of different sizes, never overlap.
+    side, even with pieces of different sizes, never overlap. While one is written the next is
+    scored.
 
     Args:
         lake: of the data set.
         night: to be scored.
-        score_rows: (first, last) → rows of the `scores` table for exactly that range.
+        score_rows: (first, last) → rows of the `scores` table for exactly that range; called in
+            two threads.
         piece: rows that one commit covers, at most.
 
     Yields:
@@ -168,24 +171,33 @@ def score_pieces(
     """
     app_id = scores_id(lake)
     idle, before = 0, -1
-    while True:
-        mark = lake.transaction_version("scores", app_id)
-        covered = covered_at(night, mark)
-        yield min(covered, night.last)
-        if covered >= night.last:
-            return
-        idle = idle + 1 if covered == before else 0
-        if idle > ATTEMPTS:
-            raise _gave_up("scores")
-        before = covered
-        last = min(covered + piece, night.last)
-        rows = score_rows(covered + 1, last)
-        if rows.num_rows != last - covered:
-            raise CountError(
-                f"rows {covered + 1:,} to {last:,}: {last - covered:,} rows expected, "
-                f"{rows.num_rows:,} found"
-            )
-        _write_piece(lake, rows, app_id, mark, last)
+    asked: dict[int, Future[pa.Table]] = {}  # by the last row before a piece
+    pool = ThreadPoolExecutor(2)
+    try:
+        while True:
+            mark = lake.transaction_version("scores", app_id)
+            covered = covered_at(night, mark)
+            yield min(covered, night.last)
+            if covered >= night.last:
+                return
+            idle = idle + 1 if covered == before else 0
+            if idle > ATTEMPTS:
+                raise _gave_up("scores")
+            before = covered
+            for start in range(covered, min(covered + 2 * piece, night.last), piece):
+                if start not in asked:
+                    stop = min(start + piece, night.last)
+                    asked[start] = pool.submit(score_rows, start + 1, stop)
+            rows, last = asked[covered].result(), min(covered + piece, night.last)
+            asked = {start: rows for start, rows in asked.items() if start > covered}
+            if rows.num_rows != last - covered:
+                raise CountError(
+                    f"rows {covered + 1:,} to {last:,}: {last - covered:,} rows expected, "
+                    f"{rows.num_rows:,} found"
+                )
+            _write_piece(lake, rows, app_id, mark, last)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def scores_id(lake: Lake) -> str:

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from pipeline import tally, tracking
-from pipeline.frames import inputs, to_columns
-from pipeline.provenance import content_hash
+from pipeline.frames import inputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,11 +129,12 @@ def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:
-    """Hash of the values that were scored, piece by piece."""
-    digest = hashlib.sha256()
-    for rows in lake.scan_rows(night.first, night.last, inputs(scorer.encoding)):
-        digest.update(content_hash(to_columns(rows, scorer.encoding)).encode())
-    return digest.hexdigest()[:32]
+    """Hash of what was scored: the columns, and the hashes of all files that hold the rows."""
+    hashes: set[str] = set()
+    for batch in lake.scan("ingested", ["_source_hash"], night.selects):
+        hashes.update(pc.unique(batch.column("_source_hash")).to_pylist())
+    told = [str(night.rows), *inputs(scorer.encoding), *sorted(hashes)]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
 
 
 def _some_scores(lake: Lake, night: Night) -> np.ndarray:

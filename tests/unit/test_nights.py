@@ -99,7 +99,7 @@ def test_scoring_goes_on_where_a_killed_run_stopped(lake: Lake) -> None:
         return rows_of(lake, first, last)
 
     assert list(nights.score_pieces(lake, night, score, 20)) == [54, 74, 94, 100]
-    assert asked == [(55, 74), (75, 94), (95, 100)]
+    assert sorted(asked) == [(55, 74), (75, 94), (95, 100)]
     assert scored_ids(lake) == list(range(41, 101))
 
 
@@ -111,8 +111,11 @@ def test_an_overtaken_run_writes_nothing_twice(lake: Lake, other_piece: int) -> 
     other = nights.score_pieces(lake, night, lambda a, b: rows_of(lake, a, b), other_piece)
     next(other)
 
+    one_at_a_time = threading.Lock()
+
     def score(first: int, last: int) -> pa.Table:
-        next(other, None)
+        with one_at_a_time:
+            next(other, None)
         return rows_of(lake, first, last)
 
     for _ in nights.score_pieces(lake, night, score, 7):
