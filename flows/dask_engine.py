@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.config
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect_dask import DaskTaskRunner
 
 from flows.runs import RETRIED
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # pieces of work asked for by worker thread: one at work, one waiting
 CONNECT_SECONDS = 30
+GONE_SECONDS = 300
 # Dask has workers give memory back at every 64 KiB that is free: scoring takes 1.7 times as long
 MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 << 20,
@@ -34,7 +36,11 @@ MEMORY = {
 
 
 # A worker sleeps through a delay and other work waits: short ones, the whole night has longer.
-ON_WORKER: dict[str, Any] = {**RETRIED, "retry_delay_seconds": [1.0, 5.0, 30.0]}
+ON_WORKER: dict[str, Any] = {
+    **RETRIED,
+    "retry_delay_seconds": [1.0, 5.0, 30.0],
+    "cache_policy": NO_CACHE,  # what a task names is used up by the run that asked
+}
 
 
 @task(name="score rows", **ON_WORKER)
@@ -59,7 +65,7 @@ def score_rows(
 
 
 @task(name="check file", **ON_WORKER)
-def check_file(config: dict[str, Any], path: str, home: str, name: str) -> StagedFile | None:
+def check_file(config: dict[str, Any], path: str, home: str, name: str) -> StagedFile:
     """Check a file on a worker, its rows into files beside the table; safe to repeat.
 
     Args:
@@ -95,7 +101,7 @@ def on_workers(home: Home, config: Config, run_id: str | None) -> Iterator[tuple
                 ranges,
             )
 
-        def read(names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
+        def read(names: Iterable[str]) -> Generator[StagedFile, None, None]:
             return _in_order(
                 runner, lambda name: runner.submit(check_file, {**constant, "name": name}), names
             )
@@ -115,7 +121,7 @@ def _in_order(
                 waiting.append(submit(piece))
             if not waiting:
                 return
-            yield waiting.popleft().result()
+            yield _result(runner, waiting.popleft())
     finally:
         for future in waiting:  # of what other runs were faster with
             future.wrapped_future.cancel()
@@ -144,6 +150,25 @@ def _runner(config: Config) -> Iterator[DaskTaskRunner]:
                 hint="Start `dask scheduler` and `dask worker`, or correct `engine.address`.",
             ) from error
         yield runner
+
+
+def _result(runner: DaskTaskRunner, future: Any) -> Any:
+    """What a task gives, however long it takes, as long as there are workers.
+
+    Raises:
+        UserError: all of them have been gone for some minutes.
+    """
+    missed = 0
+    while True:
+        try:
+            return future.result(timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            missed = 0 if runner.client.nthreads() else missed + 1
+        if missed * CONNECT_SECONDS >= GONE_SECONDS:
+            raise UserError(
+                "all Dask workers have gone",
+                hint="Start `dask worker` again, then run again: what is done stays done.",
+            )
 
 
 def _places(runner: DaskTaskRunner) -> int:

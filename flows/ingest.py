@@ -25,8 +25,8 @@ def ingest_files(config: str, home: str) -> IngestResult:
 
     loaded, place = load_config(config), Home.resolve(home)
 
-    def read(names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
-        # entered when a file asks for it: most nights of most data sets have none that is large
+    def read(names: Iterable[str]) -> Generator[StagedFile, None, None]:
+        # entered when a file asks for it: many a data set has none that is large
         with ENGINES[loaded.engine.kind](place, loaded, None) as workers:
             assert workers.read is not None
             yield from workers.read(names)

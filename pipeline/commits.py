@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 30
 GROUP_ROWS = 65_536
+# a column of more distinct values than this holds is stored as it is: a dictionary that nearly
+# every value stands in takes three times as long to write, longer to read, and more room
+DICTIONARY_BYTES = 128 << 10
 
 
 def commit(
@@ -52,7 +55,11 @@ def commit(
             mode="overwrite" if anew else "append",
             schema_mode="overwrite" if anew else None,
             commit_properties=_carrying(transactions),
-            writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=GROUP_ROWS),
+            writer_properties=WriterProperties(
+                compression="ZSTD",
+                max_row_group_size=GROUP_ROWS,
+                dictionary_page_size_limit=DICTIONARY_BYTES,
+            ),
         ),
     )
 

@@ -51,13 +51,14 @@ class File:
         name: its absolute path or URI, as tables and messages say it.
         content: gives its bytes, for as long as the block runs.
         version: what its store says that changes with its bytes; None where nothing is said.
-        size: bytes when it was listed; None where nothing is said.
+        state: size in bytes and time of change when it was listed, as `Content.state` says them;
+            None where nothing is said.
     """
 
     name: str
     content: Callable[[], AbstractContextManager[Content]]
     version: str | None = None
-    size: int | None = None
+    state: tuple[int, int] | None = None
 
     @property
     def title(self) -> str:
@@ -72,8 +73,7 @@ def local_file(path: Path) -> File:
     def content() -> Iterator[Content]:
         yield local_content(path)
 
-    state = local_content(path).state()
-    return File(name_of(path), content, size=state[0] if state else None)
+    return File(name_of(path), content, state=local_content(path).state())
 
 
 def local_content(path: Path) -> Content:
@@ -131,7 +131,8 @@ class Store:
 
         said = {c: str(about[c]) for c in CHECKSUMS if about.get(c)}
         version = f"{about.get('size')} {said}" if said else None
-        return File(self.name(key), content, version, about.get("size"))
+        size = about.get("size")
+        return File(self.name(key), content, version, None if size is None else (int(size), 0))
 
     def _fetched(self, key: str, copy: IO[bytes]) -> Content:
         """The object once, in a file that disappears with this process, killed or not."""

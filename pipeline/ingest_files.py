@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
@@ -57,16 +57,18 @@ def ingest_files(
             hint="Move the tables out of that folder, or give them a config of their own.",
         )
     files = tables  # which name the pictures beside them
-    if read is not None and (reason := why_not(lake.config)):
-        notes.append(f"files were read one after another: {reason}")
-        read = None
     results: list[FileResult] = []
-    each = _each(lake, files, read)
-    for done, file in enumerate(files):
-        report(progress, done, len(files), f"reading {file.title}")
-        result = next(each)
-        seen = {n for r in results for n in r.notes}
-        results.append(replace(result, notes=tuple(n for n in result.notes if n not in seen)))
+    apart = {} if read is None else {f.name: f for f in files if _is_large(lake, f)}
+    if apart and (reason := why_not(lake.config)):
+        notes.append(f"the run read all files by itself: {reason}")
+        apart = {}
+    with _asked(apart, read) as staged:
+        for done, file in enumerate(files):
+            report(progress, done, len(files), f"reading {file.title}")
+            result = (
+                _take(lake, file, next(staged)) if file.name in apart else ingest_file(lake, file)
+            )
+            results.append(_without_repeats(result, results))
     report(progress, len(files), len(files), "all files read")
     named = lake.config.image is not None and any(r.status != "refused" for r in results)
     if pictures and not named:
@@ -77,33 +79,51 @@ def ingest_files(
     return IngestResult(results, tuple(notes))
 
 
-def _each(lake: Lake, files: list[File], read: Read | None) -> Iterator[FileResult]:
-    """In the order of the files; those that are checked elsewhere are asked for beforehand."""
-    least = lake.config.engine.file_bytes
-    large = [f for f in files if read is not None and f.size is not None and f.size >= least]
-    apart = [f for f in large if unchanged_in_store(lake, f) is None]
-    if read is None or not apart:
-        yield from (ingest_file(lake, file) for file in files)
+def _is_large(lake: Lake, file: File) -> bool:
+    """Whether a file is worth a task, as far as its size says; a known one in a store is not."""
+    if file.state is None or file.state[0] < lake.config.engine.file_bytes:
+        return False
+    return unchanged_in_store(lake, file) is None
+
+
+@contextmanager
+def _asked(names: Iterable[str], read: Read | None) -> Iterator[Iterator[StagedFile]]:
+    """What `read` makes of files; what is still under way at the end is called off."""
+    names = list(names)
+    if read is None or not names:
+        yield iter(())
         return
-    names = {file.name for file in apart}
-    with closing(read([file.name for file in apart])) as staged:
-        for file in files:
-            yield (
-                _take(lake, file, next(staged)) if file.name in names else ingest_file(lake, file)
-            )
+    with closing(read(names)) as staged:
+        yield staged
 
 
-def _take(lake: Lake, file: File, staged: StagedFile | None) -> FileResult:
-    """Commit what a worker has made of a file, unless another run was faster."""
-    if staged is None:
-        result = ingest_file(lake, file)
-        note = "the workers do not see the source's files, which were read by the run itself"
-        return replace(result, notes=(*result.notes, note))
+def _without_repeats(result: FileResult, before: list[FileResult]) -> FileResult:
+    said = {note for other in before for note in other.notes}
+    return replace(result, notes=tuple(note for note in result.notes if note not in said))
+
+
+def _take(lake: Lake, file: File, staged: StagedFile) -> FileResult:
+    """Commit what a worker has made of a file, unless another run was faster.
+
+    The run reads the file itself where the worker could not, or saw another one by that name.
+    """
+    try:
+        trouble = staged.trouble
+        if trouble is None and staged.state != file.state:
+            trouble = "it saw another size or time of change"
+        if trouble is not None:
+            result = ingest_file(lake, file)
+            told = f"the run read {file.title} by itself, since a worker could not: {trouble}"
+            read = result.status == "ingested"
+            return replace(result, notes=(*result.notes, told)) if read else result
+        return _commit(lake, file, staged)
+    finally:
+        discard(lake, staged)
+
+
+def _commit(lake: Lake, file: File, staged: StagedFile) -> FileResult:
     origin = Origin(file.name, staged.hash)
     try:
-        if staged.refused:
-            message, hint = staged.refused
-            raise SourceError(message, hint=hint)
         handle = lake.open("ingested")
         if known := if_known(lake, handle, origin):
             return known
@@ -113,8 +133,6 @@ def _take(lake: Lake, file: File, staged: StagedFile | None) -> FileResult:
             return write_once(lake, rows, origin, transaction_ids(lake, handle, file, origin))
     except SourceError as error:
         return refuse(lake, origin, error)
-    finally:
-        discard(lake, staged)
 
 
 def ingest_file(lake: Lake, file: File) -> FileResult:

@@ -145,7 +145,7 @@ def score_rows(
     }
     columns = {
         **{name: pa.array(values) for name, values in scored.items()},
-        **{n: pa.array([v] * count, schema.field(n).type) for n, v in constant.items()},
+        **{n: pa.repeat(pa.scalar(v, schema.field(n).type), count) for n, v in constant.items()},
         "_row_id": rows.column("_row_id"),
         "event_time": rows.column(time) if time else pa.nulls(count, tables.TIME),
     }

@@ -3,8 +3,9 @@
 A worker checks one file as `pipeline.ingest_files` does and writes its good and its refused rows
 as Parquet files into the place of the table `ingested`. They are no part of the table. The run that
 asked for them takes them in the order of the source, gives the good rows their `_row_id`, which
-have no gaps, and commits both kinds once (`pipeline.ingest_files.write_once`). What a killed run
-leaves behind is read by nobody; `VACUUM` in its full mode removes it.
+have no gaps, and commits both kinds once (`pipeline.ingest_files.write_once`). What a run that is
+killed, or fails, leaves behind is read by nobody; `VACUUM` in its full mode removes it. What a
+worker cannot use, for whatever reason, the run reads by itself: its word on a file counts.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
+from pipeline.commits import DICTIONARY_BYTES
 from pipeline.config import is_uri
-from pipeline.errors import SourceError
+from pipeline.errors import SourceError, TableMissingError
 from pipeline.files import File, local_file, open_store
 from pipeline.ledger import Origin, if_known
 from pipeline.sifting import Sifted, row_schemas, sifted_file
@@ -43,36 +45,40 @@ class StagedFile:
 
     Attributes:
         name: of the file, absolute or a URI.
-        hash: SHA-256 of its content; empty where it could not be read.
+        hash: SHA-256 of its content; empty where it could not be used.
+        state: size in bytes and time of change of what the worker saw.
         good, bad: Parquet files of its rows, below the place of `ingested`; empty for a file that
-            was not sorted into rows, because it is known or refused.
+            is in the tables already, or could not be used.
         notes: what is odd but accepted.
-        refused: why the file as a whole cannot be used, and what to do.
+        trouble: why the worker could not use it; the run looks for itself then.
     """
 
     name: str
     hash: str = ""
+    state: tuple[int, int] | None = None
     good: str = ""
     bad: str = ""
     notes: tuple[str, ...] = ()
-    refused: tuple[str, str | None] | None = None
+    trouble: str | None = None
 
 
-# Names of files → what workers made of them, in the same order; None: not there for the worker
-Read = Callable[[Iterable[str]], Generator[StagedFile | None, None, None]]
+# Names of files → what workers made of them, in the same order
+Read = Callable[[Iterable[str]], Generator[StagedFile, None, None]]
 
 
 def why_not(config: Config) -> str | None:
-    """Why a data set's files have to be checked one after another; None where they need not."""
+    """Why the run has to read a data set's files by itself, in order; None where it need not."""
     if config.source.unique_id_history and config.ids:
         return "`unique_id_history` compares each file's ids with those of the files before it"
     open_ended = [n for n, c in config.columns.items() if c.role == "binary" and c.values is None]
     if open_ended:
         return f"`{open_ended[0]}` is binary without `values`, which the files before it decide"
+    if config.image is not None:
+        return f"rows name pictures in `{config.image}`, which may lie where only the run sees them"
     return None
 
 
-def stage_file(home: Home, config: Config, name: str) -> StagedFile | None:
+def stage_file(home: Home, config: Config, name: str) -> StagedFile:
     """Check a file and write its rows beside the table.
 
     Args:
@@ -80,30 +86,24 @@ def stage_file(home: Home, config: Config, name: str) -> StagedFile | None:
         config: of the data set.
         name: absolute path of the file, or its URI.
 
-    Returns:
-        None where this machine has no such file.
-
     Raises:
         StoreError: the tables' place cannot be written to.
     """
     from pipeline.lake import Lake
 
     lake = Lake(config, home)
-    origin = Origin(name, "")
     try:
-        file = _found(name, config)
-        if file is None:
-            return None
-        with file.content() as content:
+        handle = lake.open("ingested")
+        with _file(name, config).content() as content:
             seen = fingerprint(content, config.source)
             origin = Origin(name, seen.hash)
-            handle = lake.open("ingested")
             if if_known(lake, handle, origin):
-                return StagedFile(name, seen.hash)
+                return StagedFile(name, seen.hash, seen.state)
             with sifted_file(lake, handle, content, seen) as rows:
-                return _written(lake, origin, rows)
-    except SourceError as error:
-        return StagedFile(name, origin.hash, refused=(error.message, error.hint))
+                good, bad = _written(lake, origin, rows)
+                return StagedFile(name, seen.hash, seen.state, good, bad, rows.notes)
+    except (SourceError, TableMissingError) as error:
+        return StagedFile(name, trouble=error.message)
 
 
 @contextmanager
@@ -129,22 +129,22 @@ def discard(lake: Lake, staged: StagedFile) -> None:
             _place(lake).delete_file(path)
 
 
-def _found(name: str, config: Config) -> File | None:
+def _file(name: str, config: Config) -> File:
     if not is_uri(name):
-        return local_file(Path(name)) if Path(name).is_file() else None
+        return local_file(Path(name))
     store, key = open_store(name, config.source.options)
     with store.told():
         return store.file(key, store.system.info(key))
 
 
-def _written(lake: Lake, origin: Origin, rows: Sifted) -> StagedFile:
+def _written(lake: Lake, origin: Origin, rows: Sifted) -> tuple[str, str]:
     stem = f"staged-{origin.hash[:16]}-{uuid.uuid4().hex}"
     place = _place(lake)
     good, bad = f"{stem}-good.parquet", f"{stem}-bad.parquet"
     with said_plainly(f"cannot write to {lake.uri('ingested')}"):
         _write(place, good, rows.good.schema, rows.ordered(lake.config))
         _write(place, bad, rows.bad.schema, rows.bad.batches())
-    return StagedFile(origin.name, origin.hash, good, bad, rows.notes)
+    return good, bad
 
 
 def _place(lake: Lake) -> fs.FileSystem:
@@ -154,12 +154,20 @@ def _place(lake: Lake) -> fs.FileSystem:
 def _write(
     place: fs.FileSystem, path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> None:
-    with pq.ParquetWriter(path, schema, filesystem=place, compression="zstd") as writer:
+    with pq.ParquetWriter(
+        path,
+        schema,
+        filesystem=place,
+        compression="zstd",
+        dictionary_pagesize_limit=DICTIONARY_BYTES,
+    ) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
 def _copy(place: fs.FileSystem, path: str, spool: Spool) -> None:
     with place.open_input_file(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches():
-            spool.add(batch)
+        rows = pq.ParquetFile(file, pre_buffer=False)
+        for group in range(rows.num_row_groups):
+            for batch in rows.iter_batches(row_groups=[group]):
+                spool.add(batch)

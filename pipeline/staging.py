@@ -28,7 +28,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
 from pipeline import nights
-from pipeline.commits import GROUP_ROWS, add_file, until_settled
+from pipeline.commits import DICTIONARY_BYTES, GROUP_ROWS, add_file, until_settled
 from pipeline.errors import CountError
 from pipeline.stores import said_plainly
 
@@ -92,7 +92,14 @@ def stage(
     path = f"part-{first}-{last}-{uuid.uuid4().hex}.parquet"
     with said_plainly(f"cannot write to {lake.uri('scores')}"):
         place = fs.PyFileSystem(DeltaStorageHandler(lake.uri("scores")))
-        pq.write_table(rows, path, filesystem=place, compression="zstd", row_group_size=GROUP_ROWS)
+        pq.write_table(
+            rows,
+            path,
+            filesystem=place,
+            compression="zstd",
+            row_group_size=GROUP_ROWS,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+        )
         size = place.get_file_info(path).size
     return Staged(first, last, path, size, json.dumps(_statistics(rows)))
 

@@ -95,12 +95,12 @@ class RowScores(NamedTuple):
     def of(
         encoding: Encoding,
         model: Model,
-        codes: Codes,
+        codes: Codes | None,
         data: Mapping[str, np.ndarray],
         statistics: ColumnStatistics,
         ratio: bool = False,
     ) -> RowScores:
-        """Scores of rows; `ratio`: against a compressor too, for pictures."""
+        """Scores of rows; without codes no distance; `ratio`: against a compressor too."""
         terms = column_terms(encoding, model, data, lambda x: row_terms(model, codes, x))
         elbo = -(terms.value.sum(1) + terms.mask.sum(1)) - terms.kl
         value, error = terms.value, terms.error

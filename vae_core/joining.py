@@ -48,3 +48,5 @@ JOINS: dict[str, Weights] = {
     "combined": _sum,  # the sum of all three
 }
 SCORE_KINDS = (*SINGLE_SCORES, *JOINS)
+# the kinds that cannot do without the distance to the training codes
+OF_DISTANCE = ("latent_distance", "combined")

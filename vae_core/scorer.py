@@ -20,7 +20,7 @@ from .additive import AdditiveScore, ColumnStatistics, RowScores, by_pixel
 from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
 from .encoding import Encoding
 from .heat import Heat, heat
-from .joining import JOINED, JOINS, SCORE_KINDS, robust_scale
+from .joining import JOINED, JOINS, OF_DISTANCE, SCORE_KINDS, robust_scale
 from .models import Model, ModelConfig
 from .neighbours import Codes
 from .regret import STEPS, likelihood_regret
@@ -148,8 +148,9 @@ class Scorer:
         """
         return RawScores(*self._in_pieces(data, self._raw_scores))
 
-    def _raw_scores(self, data: Data) -> RawScores:
-        parts = self._parts(data)
+    def _raw_scores(self, data: Data, every: bool = True) -> RawScores:
+        """`every`: those that the primary score is not made of too."""
+        parts = self._parts(data, every)
         weights = self._weights(parts)
         return RawScores(
             anomaly_score=self._primary(parts, weights),
@@ -188,7 +189,7 @@ class Scorer:
         return Scored(*self._in_pieces(data, lambda piece: self._scored(piece, cut)))._asdict()
 
     def _scored(self, data: Data, cut: float) -> Scored:
-        raw, tables = self._raw_scores(data), self.calibration
+        raw, tables = self._raw_scores(data, every=False), self.calibration
         no_elbo = np.full(len(raw.elbo), np.nan)
         return Scored(
             anomaly_score=raw.anomaly_score,
@@ -209,7 +210,7 @@ class Scorer:
         return Explanation(contributions, latent, float(expected[0]), self.names)
 
     def _explained(self, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts = self._parts(data)
+        parts = self._parts(data, every=False)
         weights = self._weights(parts)
         contributions = sum(
             w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
@@ -334,9 +335,10 @@ class Scorer:
             raise
         return [np.concatenate(part) for part in zip(*done, strict=True)]
 
-    def _parts(self, data: Data) -> RowScores:
+    def _parts(self, data: Data, every: bool = True) -> RowScores:
         ratio = self.score_kind == RATIO
-        parts = RowScores.of(self.encoding, self.model, self.codes, data, self.statistics, ratio)
+        codes = self.codes if every or self.score_kind in OF_DISTANCE else None
+        parts = RowScores.of(self.encoding, self.model, codes, data, self.statistics, ratio)
         if self.score_kind != WEIGHTED:
             return parts
         assert self.weighted is not None

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
 from lakes import Desk, csv_of, make_desk
 
+from pipeline.home import Home
 from pipeline.ingest import IngestResult, ingest
 from pipeline.staged_files import StagedFile, stage_file, why_not
 
@@ -31,12 +33,13 @@ class Workers:
     asked: list[str] = field(default_factory=list)
     sees: bool = True
 
-    def __call__(self, names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
+    def __call__(self, names: Iterable[str]) -> Generator[StagedFile, None, None]:
         self.asked += (names := list(names))
         with ThreadPoolExecutor(3) as pool:
-            found = [pool.submit(stage_file, self.desk.home, self.desk.config, n) for n in names]
+            seen = names if self.sees else [name + ".gone" for name in names]
+            found = [pool.submit(stage_file, self.desk.home, self.desk.config, n) for n in seen]
             for one in found:
-                yield one.result() if self.sees else None
+                yield one.result()
 
     def ingest(self) -> IngestResult:
         return ingest(self.desk.home, self.desk.config, read=self)
@@ -98,7 +101,7 @@ def test_a_second_run_beside_it_adds_nothing(tmp_path: Path) -> None:
     plain.ingest()
 
     class Slow(Workers):
-        def __call__(self, names: Iterable[str]) -> Generator[StagedFile | None, None, None]:
+        def __call__(self, names: Iterable[str]) -> Generator[StagedFile, None, None]:
             found = list(super().__call__(names))
             apart.ingest()  # another run is through before the first row comes back
             yield from found
@@ -135,11 +138,48 @@ def test_small_files_are_not_worth_a_task(tmp_path: Path) -> None:
 def test_workers_that_do_not_see_the_files(tmp_path: Path) -> None:
     desk = make_desk(tmp_path, more=LARGE)
     files(desk)
-    assert stage_file(desk.home, desk.config, str(desk.inbox / "elsewhere.csv")) is None
     result = Workers(desk, sees=False).ingest()
     assert result.ingested == 53
-    said = [note for file in result.files for note in file.notes if "workers" in note]
-    assert said == ["the workers do not see the source's files, which were read by the run itself"]
+    assert any("the run read 1.csv by itself" in note for note in result.files[0].notes)
+
+
+def test_a_worker_that_sees_another_file_by_that_name(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path, more=LARGE)
+    path = desk.put("1.csv", csv_of({"x": "1"}, {"x": "2"}))
+
+    class Stale(Workers):
+        def __call__(self, names: Iterable[str]) -> Generator[StagedFile, None, None]:
+            whole = path.read_bytes()
+            desk.put("1.csv", csv_of({"x": "1"}))
+            found = list(super().__call__(names))
+            path.write_bytes(whole)
+            yield from found
+
+    workers = Stale(desk)
+    result = workers.ingest()
+    assert result.ingested == 2 and "another size" in result.files[0].notes[0]
+    assert not list((desk.folder / "home").rglob("staged-*"))
+
+
+def test_a_home_that_the_worker_does_not_see(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path / "one", more=LARGE)
+    path = desk.put("1.csv", csv_of({}))
+    staged = stage_file(Home(tmp_path / "elsewhere"), desk.config, str(path))
+    assert staged.trouble is not None and not staged.good
+
+
+def test_files_in_a_store(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path, more=LARGE)
+    store = fsspec.filesystem("memory")
+    store.pipe("/staged/1.csv", csv_of({"x": "1"}, {"x": "much"}).encode())
+    section = desk.config.source.model_copy(update={"path": "memory://staged"})
+    stored = replace(desk, config=desk.config.model_copy(update={"source": section}))
+    workers = Workers(stored)
+    result = workers.ingest()
+    assert (result.ingested, result.quarantined) == (1, 1) and len(workers.asked) == 1
+    assert result.files[0].notes == ()
+    again = Workers(stored)
+    assert again.ingest().files[0].status == "skipped" and again.asked == []
 
 
 @pytest.mark.parametrize(
