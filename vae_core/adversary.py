@@ -106,7 +106,7 @@ class Adversary:
         losses = softplus(-real).mean(1) + softplus(fake).mean(1)
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
-        tame(self.parameters, CLIP_NORM)
+        tame([p.grad for p in self.parameters if p.grad is not None], CLIP_NORM)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()

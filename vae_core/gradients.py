@@ -12,11 +12,10 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def tame(parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
+def tame(gradients: Sequence[Tensor], clip_norm: float) -> Tensor:
     """Clip each member's gradient; zero it where it is not finite. Returns how many were."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
-    norm = torch.linalg.vector_norm(norms, dim=0)
+    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
     finite = torch.isfinite(norm)
     factor = (clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
     factor = torch.where(finite, factor, 0.0)

@@ -19,6 +19,7 @@ from .checkpoint import Checkpoint, unpack
 from .corruption import Corruption
 from .device import single_threaded, use_bf16
 from .distributed import ALONE, Team
+from .flat import flat
 from .gradients import tame
 from .models import Model
 from .objectives import ElboParts, Goal, objective, run, total_correlation
@@ -156,18 +157,24 @@ def train(
     kept = None if checkpoint is None else Checkpoint(checkpoint, config.checkpoint_minutes)
     widest = max(p.shape[-1] for p in model.parameters())
     small = min(config.batch_size, len(rows)) * model.members * widest < SMALL_STEP
-    with single_threaded() if small else nullcontext():
+    generator = torch.Generator(device=rows.device).manual_seed(seed)
+    model.start_prior(rows, generator)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with single_threaded() if small else nullcontext(), flat(trained) as values:
         return _train(
-            model, rows, validation[:VALIDATION_ROWS], config, seed, report, stream, kept, team
-        )
+            model, values, rows, validation[:VALIDATION_ROWS], config, seed, generator, report,
+            stream, kept, team,
+        )  # fmt: skip
 
 
 def _train(
     model: Model,
+    values: tuple[Tensor, list[Tensor]],
     rows: Tensor,
     validation: Tensor,
     config: TrainConfig,
     seed: int,
+    generator: torch.Generator,
     report: Reporter | None,
     stream: Stream | None,
     checkpoint: Checkpoint | None,
@@ -178,12 +185,10 @@ def _train(
     if config.binarise:
         fixed = torch.Generator(device=device).manual_seed(seed)
         validation = binarised(validation, layout, fixed)
-    generator = torch.Generator(device=device).manual_seed(seed)
-    model.start_prior(rows, generator)
     adversary = model.adversary(seed)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    joined, gradients = values
     optimizer = torch.optim.AdamW(
-        parameters,
+        [joined],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         fused=True,
@@ -230,9 +235,9 @@ def _train(
             if adversary is not None:
                 penalty = adversary.penalty(model, passed, x)
                 losses = losses + warmth * config.adversarial * penalty
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=False)
         losses.sum().backward()
-        state.skipped += tame(parameters, config.clip_norm)
+        state.skipped += tame(gradients, config.clip_norm)
         optimizer.step()
         if adversary is not None:
             with autocast:
