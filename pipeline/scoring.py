@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.staging import Stage
     from vae_core import Scorer
 
-PIECE_ROWS = 100_000
+PIECE_ROWS = 131_072  # two row groups of a table
 ALERT_ROWS = 10_000
 
 __all__ = ["NightResult", "score"]

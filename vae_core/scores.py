@@ -51,9 +51,11 @@ def row_terms(model: Model, codes: Codes | None, x: Tensor) -> RowTerms:
     from the generative ones.
     """
     columns = model.likelihood.layout.columns
-    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk)).double()
-    value, mask, error, rest = stacked.split([columns, columns, columns, 2], dim=1)
-    return RowTerms(value, mask, rest[:, 0], error, rest[:, 1])
+    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk), torch.float64)
+    rest = stacked.shape[1] - 2 * columns
+    value, error, more = stacked.split([columns, columns, rest], dim=1)
+    mask = more[:, 2:] if rest > 2 else stacked.new_zeros(()).expand(value.shape)
+    return RowTerms(value, mask, more[:, 0], error, more[:, 1])
 
 
 def latent_means(model: Model, x: Tensor) -> Tensor:
@@ -89,13 +91,18 @@ def reconstruction_errors(model: Model, x: Tensor) -> Tensor:
     return in_chunks(model, x, errors)
 
 
-def in_chunks(model: Model, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute` over fixed chunks of rows; results (N, ·) on the CPU, in order."""
+def in_chunks(
+    model: Model,
+    x: Tensor,
+    compute: Callable[[Tensor], Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """`compute` over fixed chunks of rows; results (N, ·) on the CPU, in order, as `dtype`."""
     device = model.draws.device
     size = model.chunks[device.type]
 
     @torch.inference_mode()
-    def run(rows: Tensor) -> Tensor:
+    def run(rows: Tensor) -> list[Tensor]:
         with single_threaded():
             out = []
             for start in range(0, len(rows), size):
@@ -104,11 +111,12 @@ def in_chunks(model: Model, x: Tensor, compute: Callable[[Tensor], Tensor]) -> T
                 if missing:
                     chunk = torch.cat([chunk, chunk.new_zeros(missing, chunk.shape[1])])
                 out.append(compute(chunk.to(device))[: size - missing].cpu())
-            return _joined(out)
+            return out
 
     if not len(x):
-        return run(x.new_zeros(1, x.shape[1]))[:0]
-    return _joined(over_cores(run, x.split(max(ROWS_PER_TASK, size)), device))
+        return run(x.new_zeros(1, x.shape[1]))[0][:0].to(dtype)
+    done = over_cores(run, x.split(max(ROWS_PER_TASK, size)), device)
+    return _joined([chunk for task in done for chunk in task], dtype)
 
 
 def over_cores(run: Callable[[T], R], tasks: Sequence[T], device: torch.device) -> list[R]:
@@ -140,12 +148,20 @@ def usable_cores() -> int:
     return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def _joined(parts: list[Tensor], dtype: torch.dtype) -> Tensor:
+    """One below the other, copied once."""
+    if len(parts) == 1:
+        return parts[0].to(dtype)
+    out = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype)
+    start = 0
+    for part in parts:
+        out[start : start + len(part)] = part
+        start += len(part)
+    return out
 
 
 def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
-    """(N, 3D + 2): value, mask, error, KL, distance."""
+    """(N, 2D + 2): value, error, KL, distance; where cells may be missing the mask (N, D) too."""
     generative, denoising = model.roles
     posterior = model.encode(x[None])
     mu = posterior.mu
@@ -157,10 +173,10 @@ def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
         _decoded(model, drawn[generative], x[None], generative), rows, generative
     )
     value = averaged(value)
-    masked = torch.zeros_like(value) if mask is None else averaged(mask)
     kl = model.prior(x[None]).kl(posterior, drawn).sum(-1)[generative].mean(0)
     distance = torch.zeros_like(kl) if codes is None else codes.distance(mu[generative]).mean(0)
-    return torch.cat([-value, -masked, error, torch.stack([kl, distance], dim=1)], dim=1)
+    parts = [-value, error, torch.stack([kl, distance], dim=1)]
+    return torch.cat(parts if mask is None else [*parts, -averaged(mask)], dim=1)
 
 
 def _decoded(model: Model, z: Tensor, x: Tensor, members: slice) -> Tensor:

@@ -30,17 +30,17 @@ columns:
 split: {until: %d}
 model: {members: 1, denoisers: 0, latent_dim: 2, hidden: [128, 64, 32], draws: 2}
 training: {max_steps: 100}
-threshold: {alpha: 0.01}
+threshold: {alpha: 0.01, score: %s}
 device: cpu
 """
 
 
-def make(folder: Path, history: int) -> tuple[Home, Config]:
-    """A data set of 32 numeric columns with a champion and nothing to score."""
+def make(folder: Path, history: int, score: str = "combined") -> tuple[Home, Config]:
+    """A data set of 32 numeric columns with a champion by one kind of score, nothing to score."""
     (folder / "inbox").mkdir(parents=True)
     columns = "\n".join(f"  c{i:02d}: {{role: numeric}}" for i in range(COLUMNS))
     path = folder / "speed.yaml"
-    path.write_text(CONFIG % (columns, history), encoding="utf-8")
+    path.write_text(CONFIG % (columns, history, score), encoding="utf-8")
     config, home = load_config(path), Home(folder / "home")
     Lake(config, home).create()
     deliver(home, config, history, 0)

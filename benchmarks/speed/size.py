@@ -26,7 +26,7 @@ class Size:
     scale_rows: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     scale_columns: tuple[int, ...] = (4, 32, 128, 512, 2000)
     scale_members: tuple[int, ...] = (1, 4, 16, 64)
-    nights: tuple[int, ...] = (100_000, 1_000_000)
+    nights: tuple[int, ...] = (1_000_000, 3_000_000, 10_000_000)
     slow_rows: int = 50_000
 
 
