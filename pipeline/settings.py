@@ -111,6 +111,9 @@ class ModelSettings(Section):
     )
     latent_dim: int | None = Field(None, ge=1, description="latent size; null chooses one")
     hidden: tuple[int, ...] = Field((128, 128), description="hidden widths, multiples of 8")
+    activation: Literal["silu", "relu"] = Field(
+        "silu", description="between the layers of mlp; relu scores faster"
+    )
     draws: int = Field(4, ge=1, description="points for the ELBO's expectation; 1 or even")
     weighted_draws: int = Field(
         64, ge=2, multiple_of=2, description="points for score importance_weighted; even"

@@ -53,7 +53,12 @@ def standardised(rows: int, columns: int) -> Tensor:
 def ours(columns: int, members: int = 1, draws: int = 2, device: str = "cpu") -> Model:
     """PyOD's network in the product: every member in both roles."""
     config = ModelConfig(
-        members=members, denoisers=0, latent_dim=LATENT, hidden=HIDDEN, draws=draws
+        members=members,
+        denoisers=0,
+        latent_dim=LATENT,
+        hidden=HIDDEN,
+        activation="relu",
+        draws=draws,
     )
     return build_model(Layout(columns, 0, (), ()), config, SEED).to(device).eval()
 

@@ -28,7 +28,7 @@ source: {path: inbox}
 columns:
 %s
 split: {until: %d}
-model: {members: 1, denoisers: 0, latent_dim: 2, hidden: [128, 64, 32], draws: 2}
+model: {members: 1, denoisers: 0, latent_dim: 2, hidden: [128, 64, 32], activation: relu, draws: 2}
 training: {max_steps: 100}
 threshold: {alpha: 0.01, score: %s}
 device: cpu

@@ -46,6 +46,7 @@ class ModelConfig:
             member plays both roles.
         latent_dim: L; None: as many as encoded columns, within 2 … 24.
         hidden: widths of the hidden layers (multiples of 8), encoder order.
+        activation: between them, of mlp: silu, or relu, which is faster.
         draws: S points for E_q in scores; 1 or even.
         weighted_draws: S of the score `importance_weighted`; even.
         learned_variance: learn each numeric column's variance, or that of all pixels; False
@@ -71,6 +72,7 @@ class ModelConfig:
     denoisers: int | None = None
     latent_dim: int | None = None
     hidden: tuple[int, ...] = (128, 128)
+    activation: str = "silu"
     draws: int = 4
     weighted_draws: int = 64
     learned_variance: bool = True

@@ -47,7 +47,12 @@ class HierarchicalVAE(Model):
         )  # fmt: skip
         self.decoded_width = self.widths[0]
         self.steps = nn.ModuleList(
-            MLP(config.members, [above, *config.hidden[-1:], 2 * own], generator)
+            MLP(
+                config.members,
+                [above, *config.hidden[-1:], 2 * own],
+                generator,
+                config.activation,
+            )
             for own, above in pairwise(self.widths)
         )
         self.keep_draws(config.draws, code, seed)

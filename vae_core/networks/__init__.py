@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 def _mlp_encoder(
     layout: Layout, config: ModelConfig, outputs: int, generator: torch.Generator
 ) -> nn.Module:
-    return MLP(config.members, [layout.width, *config.hidden, outputs], generator)
+    widths = [layout.width, *config.hidden, outputs]
+    return MLP(config.members, widths, generator, config.activation)
 
 
 def _mlp_decoder(
     layout: Layout, config: ModelConfig, inputs: int, outputs: int, generator: torch.Generator
 ) -> nn.Module:
-    return MLP(config.members, [inputs, *reversed(config.hidden), outputs], generator)
+    widths = [inputs, *reversed(config.hidden), outputs]
+    return MLP(config.members, widths, generator, config.activation)
 
 
 def _conv_encoder(
@@ -60,16 +62,16 @@ def _image(layout: Layout) -> tuple[int, int, int]:
 # encoder and decoder by the name of the network
 ENCODERS = {"mlp": _mlp_encoder, "conv": _conv_encoder}
 DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder}
-# A layer's activations of all members while scoring: fewer cost more calls, of which threads wait
-# for each other, more leave the cache.
-ACTIVATIONS = 1 << 19
+# Hidden values of a layer, of all members, while scoring: fewer cost more calls, in which threads
+# wait for each other, more leave the cache.
+HIDDEN_VALUES = 1 << 19
 
 
 def chunks(config: ModelConfig) -> dict[str, int]:
     """Rows scored at a time, by type of device: one number for a model, whatever the batch."""
     if config.network == "conv":  # a picture's feature maps are larger than a row
         return {"cpu": 64, "cuda": 1024}
-    fit = ACTIVATIONS // (config.members * max(config.hidden, default=1))
+    fit = HIDDEN_VALUES // (config.members * max(config.hidden, default=1))
     return {"cpu": max(512, min(4096, 1 << fit.bit_length() - 1)), "cuda": 8192}
 
 

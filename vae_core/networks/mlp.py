@@ -6,12 +6,12 @@ Legend: K members, N rows, I inputs, O outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import relu, silu
 
 from ..columns import round_up
 
@@ -44,17 +44,33 @@ class BatchedLinear(nn.Module):
         return out if self.outputs == out.shape[-1] else out[..., : self.outputs]
 
 
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"silu": silu, "relu": relu}
+
+
 class MLP(nn.Module):
-    """Affine layers with SiLU between them.
+    """Affine layers with an activation between them.
 
     Args:
         members: K.
         widths: inputs, hidden widths (multiples of 8), outputs.
         generator: source of the initial weights.
+        activation: key of `ACTIVATIONS`.
+
+    Raises:
+        ValueError: a width does not fill registers, or the activation is unknown.
     """
 
-    def __init__(self, members: int, widths: Sequence[int], generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        members: int,
+        widths: Sequence[int],
+        generator: torch.Generator,
+        activation: str = "silu",
+    ) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+        self.activation = ACTIVATIONS[activation]
         for width in widths[1:-1]:
             if width % 8:
                 raise ValueError(f"hidden widths must be multiples of 8, got {width}")
@@ -66,5 +82,5 @@ class MLP(nn.Module):
         """(K, N, O) for x (1 or K, N, I); with `members`, of some of the K only."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = silu(layer(x, members), inplace=not torch.is_grad_enabled())
+            x = self.activation(layer(x, members), inplace=not torch.is_grad_enabled())
         return last(x, members)
