@@ -159,16 +159,15 @@ def _result(runner: DaskTaskRunner, future: Any) -> Any:
         UserError: all of them have been gone for some minutes.
     """
     missed = 0
-    while True:
-        try:
-            return future.result(timeout=CONNECT_SECONDS)
-        except TimeoutError:
-            missed = 0 if runner.client.nthreads() else missed + 1
+    while not future.wrapped_future.done():
         if missed * CONNECT_SECONDS >= GONE_SECONDS:
             raise UserError(
                 "all Dask workers have gone",
                 hint="Start `dask worker` again, then run again: what is done stays done.",
             )
+        future.wait(timeout=CONNECT_SECONDS)
+        missed = 0 if runner.client.nthreads() else missed + 1
+    return future.result()
 
 
 def _places(runner: DaskTaskRunner) -> int:

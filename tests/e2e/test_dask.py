@@ -227,3 +227,20 @@ def test_only_large_files_need_the_workers(tmp_path: Path, delivered: Path) -> N
     _, errors = child.communicate(timeout=300)
     assert child.returncode == 1 and "no Dask workers at tcp://127.0.0.1:9" in errors
     assert Lake(config, home).count("ingested") == 0
+
+
+def test_a_task_that_runs_out_of_time_fails_the_run(address: str) -> None:
+    """Its error is no sign that the wait for it should go on."""
+    from prefect import task
+    from prefect_dask import DaskTaskRunner
+
+    from flows.dask_engine import _in_order
+
+    @task
+    def slow() -> None:
+        raise TimeoutError("the store is slow")
+
+    with DaskTaskRunner(address=address) as runner:
+        results = _in_order(runner, lambda _: runner.submit(slow, {}), ["a piece"])
+        with pytest.raises(TimeoutError, match="the store is slow"):
+            next(results)
