@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .models import Model
-from .scores import in_chunks
+from .scores import averaged, in_chunks
 
 
 class Heat(NamedTuple):
@@ -48,11 +48,11 @@ def heat(model: Model, x: Tensor) -> Heat:
         # a picture is a row's only column, so the decoder's outputs begin with its parameters
         parameters = model.decode(codes, chunk[None])[..., : pixels.parameter_width]
         rows = chunk[None, None, :, cells]
-        error = pixels.squared_error(parameters[:, :1], rows)[denoising].mean((0, 1))
-        value = pixels.log_prob(parameters[:, 1:], rows)[generative].mean((0, 1))
+        error = averaged(pixels.squared_error(parameters[:, :1], rows)[denoising])
+        value = averaged(pixels.log_prob(parameters[:, 1:], rows)[generative])
         return torch.cat([_by_pixel(error, shape), _by_pixel(-value, shape)], dim=1)
 
-    both = in_chunks(model, x, maps).double().unflatten(1, (2, *shape[1:]))
+    both = in_chunks(model, x, maps, torch.float64).unflatten(1, (2, *shape[1:]))
     return Heat(both[:, 0], both[:, 1])
 
 

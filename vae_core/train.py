@@ -157,14 +157,14 @@ def train(
     kept = None if checkpoint is None else Checkpoint(checkpoint, config.checkpoint_minutes)
     widest = max(p.shape[-1] for p in model.parameters())
     small = min(config.batch_size, len(rows)) * model.members * widest < SMALL_STEP
-    generator = torch.Generator(device=rows.device).manual_seed(seed)
-    model.start_prior(rows, generator)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    with single_threaded() if small else nullcontext(), flat(trained) as values:
-        return _train(
-            model, values, rows, validation[:VALIDATION_ROWS], config, seed, generator, report,
-            stream, kept, team,
-        )  # fmt: skip
+    with single_threaded() if small else nullcontext():
+        generator = torch.Generator(device=rows.device).manual_seed(seed)
+        model.start_prior(rows, generator)
+        with flat([p for p in model.parameters() if p.requires_grad]) as values:
+            return _train(
+                model, values, rows, validation[:VALIDATION_ROWS], config, seed, generator, report,
+                stream, kept, team,
+            )  # fmt: skip
 
 
 def _train(

@@ -94,7 +94,7 @@ def weighted_row_terms(model: Model, x: Tensor, draws: Tensor) -> RowTerms:
         value, mask, bracket = (part[generative].mean(0) for part in parts)
         return torch.cat([-value, -mask, bracket[:, None]], dim=1)
 
-    value, mask, rest = in_chunks(model, x, of).double().split([columns, columns, 1], dim=1)
+    value, mask, rest = in_chunks(model, x, of, torch.float64).split([columns, columns, 1], dim=1)
     nothing = torch.zeros_like(value)
     return RowTerms(value, mask, rest[:, 0], nothing, nothing[:, 0])
 

@@ -7,6 +7,7 @@ import torch
 
 from vae_core import ModelConfig, build_model
 from vae_core.columns import Layout
+from vae_core.networks import chunks
 from vae_core.scores import reconstruction_errors
 
 
@@ -31,3 +32,10 @@ def test_relu_by_hand() -> None:
 def test_an_unknown_activation() -> None:
     with pytest.raises(ValueError, match="unknown activation 'tanh'; known: silu, relu"):
         build_model(Layout(8, 0, (), ()), ModelConfig(activation="tanh"), 0)
+
+
+@pytest.mark.parametrize(
+    ("members", "width", "rows"), [(1, 8, 4096), (1, 128, 4096), (4, 128, 1024), (64, 16384, 512)]
+)
+def test_rows_at_a_time_fit_the_model(members: int, width: int, rows: int) -> None:
+    assert chunks(ModelConfig(members=members, hidden=(width,)))["cpu"] == rows

@@ -71,7 +71,7 @@ def chunks(config: ModelConfig) -> dict[str, int]:
     """Rows scored at a time, by type of device: one number for a model, whatever the batch."""
     if config.network == "conv":  # a picture's feature maps are larger than a row
         return {"cpu": 64, "cuda": 1024}
-    fit = HIDDEN_VALUES // (config.members * max(config.hidden, default=1))
+    fit = max(1, HIDDEN_VALUES // (config.members * max(config.hidden, default=1)))
     return {"cpu": max(512, min(4096, 1 << fit.bit_length() - 1)), "cuda": 8192}
 
 
