@@ -25,6 +25,8 @@ GROUP_ROWS = 65_536
 # a column of more distinct values than this holds is stored as it is: a dictionary that nearly
 # every value stands in takes three times as long to write, longer to read, and more room
 DICTIONARY_BYTES = 128 << 10
+# the same for files that pyarrow writes beside those of a table
+PARQUET = {"compression": "zstd", "dictionary_pagesize_limit": DICTIONARY_BYTES}
 
 
 def commit(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pipeline.config import Config
 from pipeline.home import Home
+from pipeline.ingest_delta import ingest_delta
 from pipeline.ingest_files import ingest_files
 from pipeline.ingest_result import FileResult, IngestResult
 from pipeline.lake import Lake
@@ -20,8 +21,6 @@ __all__ = ["INGESTERS", "FileResult", "IngestResult", "ingest"]
 
 
 def _ingest_delta(lake: Lake, progress: Progress | None, read: Read | None) -> IngestResult:
-    from pipeline.ingest_delta import ingest_delta
-
     return ingest_delta(lake, progress)
 
 

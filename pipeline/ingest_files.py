@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -58,15 +58,16 @@ def ingest_files(
         )
     files = tables  # which name the pictures beside them
     results: list[FileResult] = []
-    apart = {} if read is None else {f.name: f for f in files if _is_large(lake, f)}
+    apart = [] if read is None else _worth_a_task(lake, files)
     if apart and (reason := why_not(lake.config)):
         notes.append(f"the run read all files by itself: {reason}")
-        apart = {}
+        apart = []
+    names = set(apart)
     with _asked(apart, read) as staged:
         for done, file in enumerate(files):
             report(progress, done, len(files), f"reading {file.title}")
             result = (
-                _take(lake, file, next(staged)) if file.name in apart else ingest_file(lake, file)
+                _take(lake, file, next(staged)) if file.name in names else ingest_file(lake, file)
             )
             results.append(_without_repeats(result, results))
     report(progress, len(files), len(files), "all files read")
@@ -79,17 +80,16 @@ def ingest_files(
     return IngestResult(results, tuple(notes))
 
 
-def _is_large(lake: Lake, file: File) -> bool:
-    """Whether a file is worth a task, as far as its size says; a known one in a store is not."""
-    if file.state is None or file.state[0] < lake.config.engine.file_bytes:
-        return False
-    return unchanged_in_store(lake, file) is None
+def _worth_a_task(lake: Lake, files: list[File]) -> list[str]:
+    """Names of the large files, as far as their sizes say, but for known ones in a store."""
+    least, handle = lake.config.engine.file_bytes, lake.open("ingested")
+    large = (file for file in files if file.state is not None and file.state[0] >= least)
+    return [file.name for file in large if unchanged_in_store(lake, file, handle) is None]
 
 
 @contextmanager
-def _asked(names: Iterable[str], read: Read | None) -> Iterator[Iterator[StagedFile]]:
+def _asked(names: list[str], read: Read | None) -> Iterator[Iterator[StagedFile]]:
     """What `read` makes of files; what is still under way at the end is called off."""
-    names = list(names)
     if read is None or not names:
         yield iter(())
         return

@@ -46,14 +46,22 @@ class Ids:
     ingested: dict[str, int]
 
 
-def unchanged_in_store(lake: Lake, file: File) -> FileResult | None:
+def unchanged_in_store(
+    lake: Lake, file: File, handle: DeltaTable | None = None
+) -> FileResult | None:
     """Skipped if the store says that these bytes were ingested; None where they must be looked at.
 
     A file on this machine is always looked at; one in a store need not be fetched for that.
+
+    Args:
+        lake: of the data set.
+        file: as it was listed.
+        handle: a version of `ingested`; None: the one that it has now.
     """
     if file.version is None:
         return None
-    if lake.transaction_version("ingested", _version_id(lake.config.name, file)) is None:
+    handle = handle or lake.open("ingested")
+    if handle.transaction_version(_version_id(lake.config.name, file)) is None:
         return None
     return FileResult(file.name, "", status="skipped", reason="is already ingested")
 

@@ -189,7 +189,7 @@ def score_pieces(
                     stop = min(start + piece, night.last)
                     asked[start] = pool.submit(score_rows, start + 1, stop)
             rows, last = asked[covered].result(), min(covered + piece, night.last)
-            asked = {start: rows for start, rows in asked.items() if start > covered}
+            asked = {start: future for start, future in asked.items() if start > covered}
             if rows.num_rows != last - covered:
                 raise CountError(
                     f"rows {covered + 1:,} to {last:,}: {last - covered:,} rows expected, "

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import evolution, explain, finishing, nights, tables, tally
+from pipeline.commits import GROUP_ROWS
 from pipeline.decision import Decision, decide
 from pipeline.drift import Drift, watch
 from pipeline.errors import SchemaError
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
     from pipeline.staging import Stage
     from vae_core import Scorer
 
-PIECE_ROWS = 131_072  # two row groups of a table
+PIECE_ROWS = 2 * GROUP_ROWS
+# of a piece's encoded rows: wide tables and pictures come in fewer rows, since several pieces are
+# in memory at once
+PIECE_CELLS = 1 << 24
+LEAST_ROWS = 8_192  # what one core scores at a time
 ALERT_ROWS = 10_000
 
 __all__ = ["NightResult", "score"]
@@ -88,7 +93,7 @@ def score(
     if stage is None:
         steps = nights.score_pieces(
             lake, night, lambda first, last: score_rows(lake, scorer, version, first, last, run_id),
-            PIECE_ROWS,
+            piece_rows(scorer.encoding.layout.width),
         )  # fmt: skip
     else:
         steps = commit_staged(lake, night, stage, config.engine.piece_rows)
@@ -98,6 +103,11 @@ def score(
     closed = nights.find(lake, night.night_id)
     assert closed is not None
     return finishing.finish(lake, closed, scorer, progress)
+
+
+def piece_rows(width: int) -> int:
+    """Rows that are read, scored and committed at a time, of so many encoded cells each."""
+    return min(PIECE_ROWS, max(LEAST_ROWS, PIECE_CELLS // width))
 
 
 def check_columns(scorer: Scorer, config: Config, version: int) -> None:

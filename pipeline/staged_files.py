@@ -21,9 +21,8 @@ import pyarrow as pa
 import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
 
-from pipeline.commits import DICTIONARY_BYTES
+from pipeline.commits import PARQUET
 from pipeline.config import is_uri
 from pipeline.errors import SourceError, TableMissingError
 from pipeline.files import File, local_file, open_store
@@ -31,7 +30,7 @@ from pipeline.ledger import Origin, if_known
 from pipeline.sifting import Sifted, row_schemas, sifted_file
 from pipeline.sources import fingerprint
 from pipeline.spool import Spool
-from pipeline.stores import said_plainly
+from pipeline.stores import folder_of, said_plainly
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -113,7 +112,7 @@ def rows_of_staged(lake: Lake, staged: StagedFile) -> Iterator[Sifted]:
     Raises:
         StoreError: they cannot be read.
     """
-    place = _place(lake)
+    place = folder_of(lake.uri("ingested"))
     good_rows, bad_rows = row_schemas(lake.config)
     with Spool(good_rows) as good, Spool(bad_rows) as bad:
         for path, spool in ((staged.good, good), (staged.bad, bad)):
@@ -126,7 +125,7 @@ def discard(lake: Lake, staged: StagedFile) -> None:
     """Delete what a worker has written; what cannot be deleted is read by nobody."""
     for path in filter(None, (staged.good, staged.bad)):
         with suppress(DeltaError, OSError):
-            _place(lake).delete_file(path)
+            folder_of(lake.uri("ingested")).delete_file(path)
 
 
 def _file(name: str, config: Config) -> File:
@@ -139,7 +138,7 @@ def _file(name: str, config: Config) -> File:
 
 def _written(lake: Lake, origin: Origin, rows: Sifted) -> tuple[str, str]:
     stem = f"staged-{origin.hash[:16]}-{uuid.uuid4().hex}"
-    place = _place(lake)
+    place = folder_of(lake.uri("ingested"))
     good, bad = f"{stem}-good.parquet", f"{stem}-bad.parquet"
     with said_plainly(f"cannot write to {lake.uri('ingested')}"):
         _write(place, good, rows.good.schema, rows.ordered(lake.config))
@@ -147,20 +146,10 @@ def _written(lake: Lake, origin: Origin, rows: Sifted) -> tuple[str, str]:
     return good, bad
 
 
-def _place(lake: Lake) -> fs.FileSystem:
-    return fs.PyFileSystem(DeltaStorageHandler(lake.uri("ingested")))
-
-
 def _write(
     place: fs.FileSystem, path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> None:
-    with pq.ParquetWriter(
-        path,
-        schema,
-        filesystem=place,
-        compression="zstd",
-        dictionary_pagesize_limit=DICTIONARY_BYTES,
-    ) as writer:
+    with pq.ParquetWriter(path, schema, filesystem=place, **PARQUET) as writer:
         for batch in batches:
             writer.write_batch(batch)
 

@@ -21,16 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
 from pipeline import nights
-from pipeline.commits import DICTIONARY_BYTES, GROUP_ROWS, add_file, until_settled
+from pipeline.commits import GROUP_ROWS, PARQUET, add_file, until_settled
 from pipeline.errors import CountError
-from pipeline.stores import said_plainly
+from pipeline.stores import folder_of, said_plainly
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -91,15 +89,8 @@ def stage(
     rows = score_rows(lake, scorer, version, first, last, run_id)
     path = f"part-{first}-{last}-{uuid.uuid4().hex}.parquet"
     with said_plainly(f"cannot write to {lake.uri('scores')}"):
-        place = fs.PyFileSystem(DeltaStorageHandler(lake.uri("scores")))
-        pq.write_table(
-            rows,
-            path,
-            filesystem=place,
-            compression="zstd",
-            row_group_size=GROUP_ROWS,
-            dictionary_pagesize_limit=DICTIONARY_BYTES,
-        )
+        place = folder_of(lake.uri("scores"))
+        pq.write_table(rows, path, filesystem=place, row_group_size=GROUP_ROWS, **PARQUET)
         size = place.get_file_info(path).size
     return Staged(first, last, path, size, json.dumps(_statistics(rows)))
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow.fs as fs
 from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
 
 from pipeline.errors import StoreError
 
@@ -50,6 +52,11 @@ def store_error(error: BaseException, what: str) -> StoreError:
     why = reason(error)
     fitting = (hint for pattern, hint in HINTS.items() if re.search(pattern, why, re.IGNORECASE))
     return StoreError(f"{what}: {why}", hint=next(fitting, OTHERWISE))
+
+
+def folder_of(uri: str) -> fs.FileSystem:
+    """The place of a table, for files beside those that its log names; paths are below it."""
+    return fs.PyFileSystem(DeltaStorageHandler(uri))
 
 
 @contextmanager

@@ -326,3 +326,10 @@ def test_a_threshold_that_promises_nothing_is_called_so(shop: tuple[Home, Config
     assert night.guarantee == "none"
     page = Path(night.report_path).read_text(encoding="utf-8")
     assert "promises no rate" in page
+
+
+@pytest.mark.parametrize(
+    ("width", "rows"), [(8, 131_072), (128, 131_072), (784, 21_399), (4_000, 8_192)]
+)
+def test_wide_rows_come_in_smaller_pieces(width: int, rows: int) -> None:
+    assert scoring.piece_rows(width) == rows
