@@ -164,7 +164,7 @@ def fit_scorer(
     seen = binarised(x, encoding.layout, generator) if training.binarise else x
     network.fit_prior(seen, seed)
     vouching = np.random.default_rng(seed).permutation(len(x))[:CANDIDATES]
-    codes = Codes.of(latent_means(network, x[vouching].cpu()).to(place), result.rows, seed)
+    codes = Codes.of(latent_means(network, x[vouching].cpu()).to(place), seed)
     weighted = None
     if score == "importance_weighted":
         weighted = fit_weighted(encoding, network, validation, model.weighted_draws, seed)
@@ -184,7 +184,7 @@ def fit_scorer(
         scores = _scores_of(scorer, {name: values[vouching] for name, values in rows.items()})
         kept = vouching[scores <= np.quantile(scores, 1 - forgotten)]
         means = latent_means(network, x[kept].cpu()).to(place)
-        scorer.codes = Codes.of(means, round(result.rows * len(kept) / len(vouching)), seed)
+        scorer.codes = Codes.of(means, seed)
         scorer.statistics = column_statistics(encoding, network, scorer.codes, validation)
         scorer.fit_scales(validation)
     return FitResult(scorer, result, dropped, seconds)

@@ -8,14 +8,15 @@ Legend: G generative members, N rows, L latents, M kept codes.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .columns import round_up
 
 MOST_CODES = 2048
-NEIGHBOURS = 5
-FEWEST_NEIGHBOURS = 2
+# so many training rows have to lie near a row to vouch for it: a few anomalies among them do not
+NEIGHBOURS = 10
 # codes are compared in so many groups, where there are enough of them
 GROUPS = 128
 # rows whose distances to all codes stay in a core's cache
@@ -27,7 +28,7 @@ class Codes:
 
     Args:
         points: (G, M, L) float32 codes; members see different spaces, so each has its own.
-        neighbours: k ≥ 1.
+        neighbours: k, 1 to 128 and no more than M.
 
     Reference: Ramaswamy, Rastogi, Shim (2000), distance to the k-th neighbour as outlier score.
     """
@@ -46,23 +47,12 @@ class Codes:
         self._factor = torch.cat([pad(-2.0 * centred, (0, 0, 0, missing)).mT, squares], dim=1)
 
     @staticmethod
-    def of(means: Tensor, rows: int | None = None, seed: int = 0) -> Codes:
-        """Keep at most 2,048 of the codes (G, N, L), drawn at random.
-
-        Args:
-            means: codes of training rows.
-            rows: how many training rows they stand for; None: N.
-            seed: of the draw.
-
-        k is 5 for all rows and shrinks with the share of them that is kept, to 2 at least, so
-        that the distance measures about the same density.
-        """
-        rows = rows or means.shape[1]
+    def of(means: Tensor, seed: int = 0) -> Codes:
+        """Keep at most 2,048 of the codes (G, N, L), drawn at random with `seed`; k is 10."""
         kept = min(means.shape[1], MOST_CODES)
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(means.shape[1], generator=generator)[:kept]
-        wanted = max(FEWEST_NEIGHBOURS, round(NEIGHBOURS * kept / rows))
-        return Codes(means[:, chosen.to(means.device)].contiguous(), min(wanted, kept))
+        return Codes(means[:, chosen.to(means.device)].contiguous(), min(NEIGHBOURS, kept))
 
     def distance(self, mu: Tensor) -> Tensor:
         """(G, N) distance of codes mu (G, N, L) to their k-th nearest kept code, ≥ 0."""
@@ -82,10 +72,25 @@ class Codes:
             # the k smallest lie in the k groups with the smallest minima: a vectorised minimum
             # and two short searches take a quarter of the time of one long search
             groups = squared.unflatten(-1, (-1, GROUPS))
-            chosen = groups.amin(-2).topk(k, dim=-1, largest=False, sorted=False).indices
+            chosen = _smallest(groups.amin(-2), k)
             where = chosen[..., None, :].expand(*groups.shape[:-1], k)
             squared = groups.gather(-1, where).flatten(-2)
-        return squared.topk(k, dim=-1, largest=False, sorted=False).values.amax(-1)
+        return _kth_smallest(squared, k)
 
     def to(self, device: torch.device) -> Codes:
         return Codes(self.points.to(device), self.neighbours)
+
+
+# NumPy's selection has vector instructions, which torch's lacks on a CPU: a third of the time
+def _smallest(values: Tensor, k: int) -> Tensor:
+    """Where the k smallest of the last axis are, in any order."""
+    if values.is_cuda:
+        return values.topk(k, dim=-1, largest=False, sorted=False).indices
+    return torch.from_numpy(np.argpartition(values.numpy(), k - 1, axis=-1)[..., :k])
+
+
+def _kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The k-th smallest of the last axis."""
+    if values.is_cuda:
+        return values.topk(k, dim=-1, largest=False, sorted=False).values.amax(-1)
+    return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=-1)[..., k - 1])

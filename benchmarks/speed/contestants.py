@@ -238,4 +238,4 @@ def _spread(score: Callable[[Tensor], Tensor], rows: Tensor, device: str) -> Wor
 
 def codes_of(model: Model, rows: Tensor) -> Codes:
     """As a fit keeps them: of up to 2,048 rows."""
-    return Codes.of(latent_means(model, rows[:2048]), len(rows)).to(model.draws.device)
+    return Codes.of(latent_means(model, rows[:2048])).to(model.draws.device)

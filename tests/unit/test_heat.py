@@ -28,7 +28,7 @@ def _encoded(shape: tuple[int, int, int], binary: bool = False) -> tuple[Encodin
 def test_maps_add_up_to_the_scores(pixels: str, shape: tuple[int, int, int]) -> None:
     encoding, x = _encoded(shape, binary=pixels == "bernoulli")
     model = build_model(encoding.layout, ModelConfig(pixels=pixels, hidden=(16,)))
-    codes = Codes.of(latent_means(model, x), 0)
+    codes = Codes.of(latent_means(model, x))
     terms, maps = row_terms(model, codes, x), heat(model, x)
     assert maps.error.shape == maps.surprise.shape == (5, *shape[:2])
     cells = np.prod(shape)
