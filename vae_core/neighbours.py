@@ -1,7 +1,9 @@
 """How far a row's code lies from those of training rows: what a single prior cannot tell.
 
 Where normal rows form many dense pockets, a point between two of them has a high prior density
-and is abnormal all the same. The distance to its nearest training codes shows it.
+and is abnormal all the same. The distances to training codes near it show it: that to the nearest
+one tells most where training rows are clean, but a single anomaly among them vouches for its like;
+so twenty have to lie near, too.
 
 Legend: G generative members, N rows, L latents, M kept codes.
 """
@@ -12,85 +14,99 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .columns import round_up
-
 MOST_CODES = 2048
-# so many training rows have to lie near a row to vouch for it: a few anomalies among them do not
-NEIGHBOURS = 10
-# codes are compared in so many groups, where there are enough of them
+# codes are dealt into so many groups, and each group's nearest one counts: the minimum over a
+# group is vectorised, and leaves a short search for the twentieth
 GROUPS = 128
+WIDE = 20
 # rows whose distances to all codes stay in a core's cache
 ROWS_AT_ONCE = 128
 
 
 class Codes:
-    """Latent means of training rows, and the distance to the k-th nearest of them.
+    """Latent means of training rows, and how far others lie from them.
 
     Args:
-        points: (G, M, L) float32 codes; members see different spaces, so each has its own.
-        neighbours: k, 1 to 128 and no more than M.
+        points: (G, M, L) float32 codes in random order; members see different spaces, so each has
+            its own.
+        typical: (G, 2) distances that count as 1, > 0: to the nearest code, and to the nearest
+            codes of twenty groups.
 
     Reference: Ramaswamy, Rastogi, Shim (2000), distance to the k-th neighbour as outlier score.
     """
 
-    def __init__(self, points: Tensor, neighbours: int) -> None:
-        self.points, self.neighbours = points, neighbours
+    def __init__(self, points: Tensor, typical: Tensor) -> None:
+        self.points, self.typical = points, typical
         # squares cancel least around the middle; the padding is infinitely far away
         self._center = points.mean(dim=1, keepdim=True)
         centred = points - self._center
-        self._grouped = points.shape[1] >= 4 * GROUPS
-        kept = points.shape[1]
-        missing = -kept % GROUPS if self._grouped else round_up(kept) - kept
+        missing = -points.shape[1] % GROUPS
         pad = torch.nn.functional.pad
         squares = pad(centred.square().sum(-1)[:, None], (0, missing), value=torch.inf)
         # a row's code and a 1, times this: all squared distances, less the row's own square
         self._factor = torch.cat([pad(-2.0 * centred, (0, 0, 0, missing)).mT, squares], dim=1)
+        self._wide = min(WIDE, points.shape[1])
 
     @staticmethod
     def of(means: Tensor, seed: int = 0) -> Codes:
-        """Keep at most 2,048 of the codes (G, N, L), drawn at random with `seed`; k is 10."""
+        """Keep at most 2,048 of the codes (G, N, L), drawn at random with `seed`."""
         kept = min(means.shape[1], MOST_CODES)
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(means.shape[1], generator=generator)[:kept]
-        return Codes(means[:, chosen.to(means.device)].contiguous(), min(NEIGHBOURS, kept))
+        points = means[:, chosen.to(means.device)].contiguous()
+        return Codes(points, torch.stack([_typical(one.cpu()) for one in points]).to(points.device))
 
     def distance(self, mu: Tensor) -> Tensor:
-        """(G, N) distance of codes mu (G, N, L) to their k-th nearest kept code, ≥ 0."""
+        """(G, N) how far codes mu (G, N, L) lie from the kept ones, ≥ 0; about 1 is usual.
+
+        The larger of two: to the nearest code, and to the nearest codes of twenty groups, each
+        over its typical value.
+        """
         centred = mu - self._center
         size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
         rows = torch.nn.functional.pad(centred, (0, 1), value=1.0)
         # one buffer for all: a new one for each would have to be fetched into the cache first
         squared = mu.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
         nearest = torch.cat([self._nearest(p, squared) for p in rows.split(size, dim=1)], dim=1)
-        return (nearest + centred.square().sum(-1)).clamp_min(0.0).sqrt()
+        square = (nearest + centred.square().sum(-1, keepdim=True)).clamp_min(0.0)
+        return (square.sqrt() / self.typical[:, None]).amax(-1)
 
     def _nearest(self, rows: Tensor, buffer: Tensor) -> Tensor:
-        """(G, N) k-th smallest squared distance, less the squared norm of the code itself."""
+        """(G, N, 2) squared distances, less the squared norm of the code itself."""
         squared = torch.bmm(rows, self._factor, out=buffer[:, : rows.shape[1]])
-        k = self.neighbours
-        if self._grouped:
-            # the k smallest lie in the k groups with the smallest minima: a vectorised minimum
-            # and two short searches take a quarter of the time of one long search
-            groups = squared.unflatten(-1, (-1, GROUPS))
-            chosen = _smallest(groups.amin(-2), k)
-            where = chosen[..., None, :].expand(*groups.shape[:-1], k)
-            squared = groups.gather(-1, where).flatten(-2)
-        return _kth_smallest(squared, k)
+        return _near_and_wide(squared, self._wide)
 
     def to(self, device: torch.device) -> Codes:
-        return Codes(self.points.to(device), self.neighbours)
+        return Codes(self.points.to(device), self.typical.to(device))
 
 
-# NumPy's selection has vector instructions, which torch's lacks on a CPU: a third of the time
-def _smallest(values: Tensor, k: int) -> Tensor:
-    """Where the k smallest of the last axis are, in any order."""
-    if values.is_cuda:
-        return values.topk(k, dim=-1, largest=False, sorted=False).indices
-    return torch.from_numpy(np.argpartition(values.numpy(), k - 1, axis=-1)[..., :k])
+def _near_and_wide(squared: Tensor, wide: int) -> Tensor:
+    """(…, 2) the smallest, and the `wide`-th smallest of the groups' smallest, of (…, M)."""
+    nearest = squared.unflatten(-1, (-1, GROUPS)).amin(-2)
+    return torch.stack([nearest.amin(-1), _kth_smallest(nearest, wide)], dim=-1)
 
 
 def _kth_smallest(values: Tensor, k: int) -> Tensor:
     """The k-th smallest of the last axis."""
     if values.is_cuda:
         return values.topk(k, dim=-1, largest=False, sorted=False).values.amax(-1)
+    # NumPy's selection has vector instructions that torch's lacks: a fifth of the time
     return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=-1)[..., k - 1])
+
+
+def _typical(points: Tensor) -> Tensor:
+    """(2,) medians over points (M, L) of their distances to the others.
+
+    In one dimension the twentieth lies twenty times as far as the first, in more dimensions less:
+    where the first is nearer than that, rows repeat themselves, and it says little.
+    """
+    others = len(points) - 1
+    if others < 1:
+        return torch.ones(2)
+    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    distances.fill_diagonal_(torch.inf)
+    padded = torch.nn.functional.pad(distances, (0, -len(points) % GROUPS), value=torch.inf)
+    near, wide = _near_and_wide(padded, min(WIDE, others)).unbind(-1)
+    # where more than half of the rows have twenty twins the mean is what is left
+    usual = next((x for x in (wide.median(), wide.mean()) if x > 0), torch.ones(()))
+    return torch.stack([torch.maximum(near.median(), usual / WIDE), usual])

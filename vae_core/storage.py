@@ -22,7 +22,7 @@ from .weighted import Weighted
 if TYPE_CHECKING:
     from .scorer import Scorer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def write(scorer: Scorer, folder: str | Path) -> None:
@@ -38,12 +38,12 @@ def write(scorer: Scorer, folder: str | Path) -> None:
         for name, value in scorer.weighted._asdict().items():
             tensors[f"weighted.{name}"] = torch.as_tensor(value).cpu().contiguous()
     tensors["codes.points"] = scorer.codes.points.cpu().contiguous()
+    tensors["codes.typical"] = scorer.codes.typical.cpu().contiguous()
     save_file(tensors, folder / "scorer.safetensors")
     document = {
         "schema_version": SCHEMA_VERSION,
         "columns": scorer.encoding.to_dict(),
         "model": asdict(scorer.config),
-        "neighbours": scorer.codes.neighbours,
         "score_kind": scorer.score_kind,
         "scales": list(scorer.scales),
         "thresholds": {k: t.to_dict() for k, t in scorer.thresholds.items()},
@@ -85,7 +85,7 @@ def read(folder: str | Path, device: str = "auto") -> dict[str, Any]:
     return {
         "encoding": encoding,
         "model": model.to(place).eval(),
-        "codes": Codes(tensors["codes.points"].to(place), document["neighbours"]),
+        "codes": Codes(tensors["codes.points"], tensors["codes.typical"]).to(place),
         "config": config,
         "statistics": ColumnStatistics(**statistics),
         "weighted": _weighted(weighted, place) if weighted else None,

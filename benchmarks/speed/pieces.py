@@ -12,7 +12,7 @@ from benchmarks.speed import contestants
 from benchmarks.speed.network import HIDDEN, LATENT, products
 from vae_core.bending import asinh
 from vae_core.device import single_threaded
-from vae_core.neighbours import MOST_CODES, NEIGHBOURS, Codes
+from vae_core.neighbours import MOST_CODES, WIDE, Codes
 
 CHUNK = contestants.CHUNK
 
@@ -31,7 +31,7 @@ def run(rows: Tensor, repetitions: int) -> dict[str, float]:
     hidden = torch.randn(CHUNK, 2 * sum(HIDDEN))
     generator = torch.Generator().manual_seed(contestants.SEED)
     points = torch.randn(1, MOST_CODES, LATENT, generator=generator)
-    codes = Codes(points, NEIGHBOURS)
+    codes = Codes.of(points)
     mu = torch.randn(1, CHUNK, LATENT, generator=generator)
     model = contestants.ours(rows.shape[1])
     pieces: dict[str, Callable[[], object]] = {
@@ -42,7 +42,7 @@ def run(rows: Tensor, repetitions: int) -> dict[str, float]:
         "torch.asinh of them, for comparison": lambda: torch.asinh(x),
         "distance to the codes": lambda: codes.distance(mu),
         "one long search for it, for comparison": lambda: torch.cdist(mu, points).topk(
-            NEIGHBOURS, largest=False
+            WIDE, largest=False
         ),
         "encoder": lambda: model.encode(x[None]),
         "a decoding": lambda: model.decode(mu[:, None]),
