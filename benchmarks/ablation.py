@@ -1,4 +1,4 @@
-"""What each part of the default is worth: one change at a time, one-class protocol.
+"""What each part of the default is worth, and what was left out: one change at a time.
 
     python -m benchmarks.ablation
 
@@ -8,17 +8,22 @@ joining apart. Lines go to benchmarks/results/ablation.csv.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks import adbench, markdown, runs
+from benchmarks import adbench, alternatives, markdown, runs
 from benchmarks.adbench import Split
-from benchmarks.markdown import Section
+from benchmarks.markdown import Section, listed
+
+if TYPE_CHECKING:
+    from vae_core import Scorer
 
 FILE = "ablation.csv"
 HELD_OUT = 0.2  # calibration rows, as in the detector: kept from training, not used here
@@ -27,10 +32,20 @@ VALIDATION = 0.1
 
 @dataclass(frozen=True)
 class Change:
-    """What differs from the default: fields of ModelConfig and of TrainConfig."""
+    """What differs from the default.
+
+    Attributes:
+        model, training: fields of ModelConfig and of TrainConfig.
+        rows: what is done to the rows before.
+        during: entered while training, with the training rows.
+        fitted: what is done to the scorer afterwards.
+    """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    rows: Callable[[Split], Split] = lambda split: split
+    during: Callable[[np.ndarray], AbstractContextManager[Any]] = nullcontext
+    fitted: Callable[[Scorer], Scorer] = lambda scorer: scorer
 
 
 CHANGES: dict[str, Change] = {
@@ -45,22 +60,32 @@ CHANGES: dict[str, Change] = {
     "oddest 15 % of the codes forgotten": Change(training={"forget": 0.15}),
     "worst 10 % of each batch left out": Change(training={"trim": 0.1}),
     "2,000 steps": Change(training={"max_steps": 2000}),
+    "distance to the nearest code alone": Change(fitted=alternatives.nearest_alone),
+    "distance to codes of twenty groups alone": Change(fitted=alternatives.twenty_alone),
+    "more noise for heavy-tailed columns": Change(during=alternatives.noise_by_kurtosis(0.25)),
+    "less noise for heavy-tailed columns": Change(during=alternatives.noise_by_kurtosis(-0.25)),
+    "quantile transform of every column": Change(rows=alternatives.quantiles),
+    "near-duplicate columns left out": Change(rows=alternatives.without_duplicates),
 }
+PROTOCOLS = {"oneclass": "one-class", "contaminated": "contaminated"}
+TWO_SIDED = "two-sided"
 
 
 def main() -> None:
     parser = runs.parser(__doc__, runs.DATA / "adbench", seeds=(0,))
     parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
+    parser.add_argument("--protocol", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     args = parser.parse_args()
     wanted = [
-        {"dataset": dataset, "change": change, "seed": seed}
+        {"protocol": protocol, "dataset": dataset, "change": change, "seed": seed}
+        for protocol in args.protocol
         for change in args.changes
         for dataset in adbench.chosen(parser, args.data, args.sets)
         for seed in args.seeds
     ]
 
     def run(key: runs.Key) -> list[runs.Line]:
-        split = adbench.split(args.data, key["dataset"], key["seed"])
+        split = adbench.split(args.data, key["dataset"], key["seed"], key["protocol"])
         return [
             {"score": kind, **measured}
             for kind, measured in measure(split, CHANGES[key["change"]], key["seed"])
@@ -73,27 +98,38 @@ def measure(split: Split, change: Change, seed: int) -> Iterator[tuple[str, dict
     """AUROC and average precision of every kind of score of one fit."""
     from pipeline.detector import ColumnKind
     from pipeline.fitting import fit_scorer
-    from vae_core import SCORE_KINDS, ModelConfig, TrainConfig
+    from vae_core import ModelConfig, TrainConfig
+    from vae_core.joining import JOINED, JOINS
 
+    split = change.rows(split)
     order = np.random.default_rng(seed).permutation(len(split.train))[
         int(HELD_OUT * len(split.train)) :
     ]
     first = max(1, round(VALIDATION * len(split.train)))
-    scorer = fit_scorer(
-        _columns(split.train[order[first:]]),
-        _columns(split.train[order[:first]]),
-        {name: ColumnKind("numeric", False) for name in _columns(split.train)},
-        model=ModelConfig(**change.model),
-        training=TrainConfig(**change.training),
-        seed=seed,
-    ).scorer
-    for kind in SCORE_KINDS:
-        scores = replace(scorer, score_kind=kind).raw_scores(_columns(split.test)).anomaly_score
+    train, validation = split.train[order[first:]], split.train[order[:first]]
+    with change.during(train):
+        scorer = fit_scorer(
+            _columns(train),
+            _columns(validation),
+            {name: ColumnKind("numeric", False) for name in _columns(split.train)},
+            model=ModelConfig(**change.model),
+            training=TrainConfig(**change.training),
+            seed=seed,
+        ).scorer
+    scorer = change.fitted(scorer)
+    scorer.fit_scales(_columns(validation))
+    test = _columns(split.test)
+    scores = {
+        kind: replace(scorer, score_kind=kind).raw_scores(test).anomaly_score
+        for kind in (*JOINED, *JOINS)
+    }
+    scores[TWO_SIDED] = alternatives.two_sided(scorer, _columns(validation), test)
+    for kind, found in scores.items():
         yield (
             kind,
             {
-                "auroc": roc_auc_score(split.labels, scores),
-                "average_precision": average_precision_score(split.labels, scores),
+                "auroc": roc_auc_score(split.labels, found),
+                "average_precision": average_precision_score(split.labels, found),
             },
         )
 
@@ -107,25 +143,33 @@ def section(results: Path, images: Path) -> Section:
     done = runs.read(results / FILE)
     if done.empty:
         return Section([], [])
-    sets_of = done.groupby("change").dataset.agg(set)
-    common = set.intersection(*sets_of)
-    done = done[done.dataset.isin(common)]
-    auroc = done.groupby(["change", "score"]).auroc.mean().unstack("score")
-    precision = done.groupby(["change", "score"]).average_precision.mean().unstack("score")
-    changes = [change for change in CHANGES if change in auroc.index]
-    kinds = list(auroc.columns)
     lines = ["## Ablation", ""]
     lines += markdown.paragraph(
         "`python -m benchmarks.ablation`: one change at a time, every kind of score from the same",
-        f"fit; mean AUROC / average precision over {len(common)} sets",
-        f"(one-class, seeds {', '.join(map(str, sorted(done.seed.unique())))}).",
-        "The detector's default is `combined` in the first line.",
+        f"fit; mean AUROC / average precision, seeds {listed(sorted(done.seed.unique()))}.",
+        "The detector's default is `combined` in the first line. Two-sided: the three scores of",
+        "`combined` by their absolute values, so that lower than usual is abnormal as well.",
     )
+    for protocol, title in PROTOCOLS.items():
+        part = done[done.protocol == protocol]
+        if len(part):
+            lines += _table(part, title)
+    return Section(lines, [])
+
+
+def _table(done: pd.DataFrame, title: str) -> list[str]:
+    common = set.intersection(*done.groupby("change").dataset.agg(set))
+    done = done[done.dataset.isin(common)]
+    auroc = done.groupby(["change", "score"]).auroc.mean().unstack("score")
+    precision = done.groupby(["change", "score"]).average_precision.mean().unstack("score")
+    kinds = list(auroc.columns)
     rows = [
         [change, *(f"{auroc.loc[change, k]:.3f} / {precision.loc[change, k]:.3f}" for k in kinds)]
-        for change in changes
+        for change in CHANGES
+        if change in auroc.index
     ]
-    return Section([*lines, *markdown.table(["change", *(f"`{k}`" for k in kinds)], rows)], [])
+    first = f"{title}, {len(common)} sets"
+    return markdown.table([first, *(f"`{k}`" for k in kinds)], rows)
 
 
 if __name__ == "__main__":

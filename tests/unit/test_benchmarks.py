@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import (
+    ablation,
     adbench,
+    alternatives,
     contamination,
     explanations,
     missing,
@@ -23,6 +28,9 @@ from benchmarks import (
 )
 from benchmarks.adbench import Split
 from benchmarks.methods import METHODS, OURS
+from vae_core.columns import Layout
+from vae_core.corruption import Corruption
+from vae_core.joining import JOINED, JOINS
 
 
 @pytest.fixture
@@ -330,3 +338,39 @@ def test_peers_get_standardised_numbers() -> None:
     assert np.isfinite(encoder.transform(never)).all()
     scores = mixed.on_numbers(METHODS["kNN"])(train, 0)(never)
     assert scores.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        "distance to the nearest code alone",
+        "distance to codes of twenty groups alone",
+        "more noise for heavy-tailed columns",
+        "quantile transform of every column",
+        "near-duplicate columns left out",
+    ],
+)
+def test_every_kind_of_change_is_measured(folder: Path, name: str) -> None:
+    change = ablation.CHANGES[name]
+    quick = replace(change, training={**change.training, "max_steps": 40})
+    measured = dict(ablation.measure(adbench.split(folder, "2_second", 0), quick, 0))
+    assert list(measured) == [*JOINED, *JOINS, ablation.TWO_SIDED]
+    assert measured["combined"]["auroc"] > 0.9  # the anomalies lie far out
+
+
+def test_alternatives_do_what_their_names_say() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.exponential(size=(500, 2))
+    split = Split(np.c_[x, x[:, 0] + 1e-3 * x[:, 1], np.ones(500)], np.ones((2, 4)), np.arange(2))
+    assert alternatives.without_duplicates(split).train.shape == (500, 3)
+    assert abs(np.median(alternatives.quantiles(split).train[:, 0])) < 0.05
+    core = sys.modules["vae_core.train"]
+    layout = Layout(numeric=2, binary=0, categories=(), nullable=())
+    heavy = np.c_[rng.normal(size=500), rng.standard_t(1.5, size=500)]
+    with alternatives.noise_by_kurtosis(0.5)(heavy):
+        noisy = core.Corruption(layout, torch.tensor([0.0, 0.3]), 0.0, torch.Generator())
+    assert core.Corruption is Corruption
+    usual, more = noisy.noise.flatten()
+    assert usual == pytest.approx(0.3, rel=0.25)
+    assert more > 1.1 * usual  # arcsinh has taken most of the tail already
