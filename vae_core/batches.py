@@ -67,7 +67,7 @@ class Resident(Batches):
             fresh = permutations(self.members, len(self.rows), self.generator)
             self.order = torch.cat([self.order, fresh], dim=1)
         chosen, self.order = self.order[:, : self.size], self.order[:, self.size :]
-        return self.rows[chosen]
+        return self.rows.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
 
     def state(self) -> dict[str, Tensor]:
         return {"order": self.order}

@@ -30,6 +30,8 @@ class Corruption:
 
     def __call__(self, x: Tensor) -> Tensor:
         layout = self.layout
+        if not (self.drop or len(self.noisy)):
+            return x
         x = x.clone()
         if len(self.noisy) and layout.numeric:
             rows = x[self.noisy]

@@ -77,7 +77,8 @@ def run(model: Model, x: Tensor, noise: Tensor, target: Tensor | None = None) ->
     value, mask = model.likelihood.log_prob(parameters, judged)
     per_row = value.sum(-1) if mask is None else value.sum(-1) + mask.sum(-1)
     kl = model.prior(x).kl(posterior, z)
-    parts = ElboParts(per_row.mean(dim=1), kl, z.shape[-1] // model.categories)
+    over_draws = per_row.squeeze(1) if per_row.shape[1] == 1 else per_row.mean(dim=1)
+    parts = ElboParts(over_draws, kl, z.shape[-1] // model.categories)
     return Pass(posterior, z, parameters, parts)
 
 

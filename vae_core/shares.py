@@ -28,13 +28,16 @@ class _Share(nn.Module):
     def forward(
         self, corrupted: Tensor, noise: Tensor, x: Tensor, warmth: float
     ) -> tuple[Tensor, Pass]:
+        if self.team.size == 1:
+            passed = run(self.model, corrupted, noise, target=x)
+            return loss(passed, self.goal, warmth), passed
         rows, batch = self.team.share(x.shape[1]), x.shape[1]
         mine = x[:, rows]
         passed = run(self.model, corrupted[:, rows], noise[:, :, rows], target=mine)
         losses = loss(passed, self.goal, warmth)
         # the mean over processes of these is the mean over the batch, for uneven shares too
         weight = mine.shape[1] * self.team.size / batch
-        return losses if weight == 1 else losses * weight, passed
+        return losses * weight, passed
 
 
 def share_losses(model: Model, goal: Goal, team: Team) -> Losses:

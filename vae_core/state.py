@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .adamw import AdamW
 from .adversary import Adversary
 from .batches import Batches
 from .best import Best
@@ -29,7 +30,7 @@ class State:
         adversary: its weights, its optimizer and its generator; None for most variants.
         step: steps taken.
         since: those since the last evaluation.
-        running: scalar, sum of the losses of these.
+        running: (K,) sum of the losses of these.
         skipped: scalar, member-steps dropped.
         history: one dict per evaluation.
     """
@@ -37,7 +38,7 @@ class State:
     def __init__(
         self,
         model: Model,
-        optimizer: torch.optim.Optimizer,
+        optimizer: AdamW,
         best: Best,
         generator: torch.Generator,
         batches: Batches,
@@ -47,7 +48,7 @@ class State:
         self.generator, self.batches, self.adversary = generator, batches, adversary
         device = model.draws.device
         self.step = self.since = 0
-        self.running = torch.zeros((), device=device)
+        self.running = torch.zeros(model.members, device=device)
         self.skipped = torch.zeros((), dtype=torch.long, device=device)
         self.history: list[dict[str, float]] = []
 
@@ -55,7 +56,7 @@ class State:
         """A view of it all; nothing is copied yet."""
         tensors = {
             **_named("model", self.model.state_dict()),
-            **_named("optimizer", _moments(self.optimizer)),
+            **_named("optimizer", self.optimizer.state()),
             **_named("best", self.best.state()),
             **_named("batches", self.batches.state()),
             "generator": generator_state(self.generator),
@@ -74,7 +75,7 @@ class State:
         """Go on from there, to the bit, with the same rows, config, seed, code and device."""
         tensors, numbers = saved
         self.model.load_state_dict(_of("model", tensors))
-        _load_moments(self.optimizer, _of("optimizer", tensors))
+        self.optimizer.restore(_of("optimizer", tensors))
         self.best.restore_state(_of("best", tensors))
         self.batches.restore(_of("batches", tensors))
         self.generator.set_state(tensors["generator"])

@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .adamw import AdamW
 from .batches import Batches, Resident, Stream, Streamed, binarised
 from .best import Best
 from .checkpoint import Checkpoint, unpack
 from .corruption import Corruption
 from .device import single_threaded, use_bf16
 from .distributed import ALONE, Team
-from .flat import flat
+from .flat import Flat, flat
 from .gradients import tame
 from .models import Model
 from .objectives import ElboParts, Goal, objective, run, total_correlation
@@ -160,16 +161,16 @@ def train(
     with single_threaded() if small else nullcontext():
         generator = torch.Generator(device=rows.device).manual_seed(seed)
         model.start_prior(rows, generator)
-        with flat([p for p in model.parameters() if p.requires_grad]) as values:
+        with flat([p for p in model.parameters() if p.requires_grad]) as parameters:
             return _train(
-                model, values, rows, validation[:VALIDATION_ROWS], config, seed, generator, report,
-                stream, kept, team,
+                model, parameters, rows, validation[:VALIDATION_ROWS], config, seed, generator,
+                report, stream, kept, team,
             )  # fmt: skip
 
 
 def _train(
     model: Model,
-    values: tuple[Tensor, list[Tensor]],
+    parameters: Flat,
     rows: Tensor,
     validation: Tensor,
     config: TrainConfig,
@@ -186,13 +187,7 @@ def _train(
         fixed = torch.Generator(device=device).manual_seed(seed)
         validation = binarised(validation, layout, fixed)
     adversary = model.adversary(seed)
-    joined, gradients = values
-    optimizer = torch.optim.AdamW(
-        [joined],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    optimizer = AdamW(parameters.values, config.weight_decay)
     goal = _goal(model, config, count)
     noises = _by_role(model, config.noise, config.denoiser_noise)
     corrupt = Corruption(layout, noises, config.drop, generator)
@@ -209,8 +204,8 @@ def _train(
         warmup=config.warmup,
         cycles=config.cycles,
     )
-    precision = use_bf16(config.precision, device, layout.image is not None)
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision)
+    half = use_bf16(config.precision, device, layout.image is not None)
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16) if half else nullcontext()
     model.train()
     state = State(model, optimizer, Best(model), generator, chosen, adversary)
     losses_of = share_losses(model, goal, team)
@@ -220,8 +215,7 @@ def _train(
     resumed = state.step
     while state.step < plan.steps and not _over(state, plan, config.patience):
         warmth = plan.warmth(state.step)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * plan.rate(state.step)
+        rate = config.learning_rate * plan.rate(state.step)
         model.anneal(state.step / plan.steps)
         x = chosen.next()
         if config.binarise:
@@ -235,14 +229,13 @@ def _train(
             if adversary is not None:
                 penalty = adversary.penalty(model, passed, x)
                 losses = losses + warmth * config.adversarial * penalty
-        optimizer.zero_grad(set_to_none=False)
-        losses.sum().backward()
-        state.skipped += tame(gradients, config.clip_norm)
-        optimizer.step()
+        gradient = parameters.backward(losses)
+        state.skipped += tame([gradient], config.clip_norm)
+        optimizer.step(rate)
         if adversary is not None:
             with autocast:
-                adversary.learn(config.learning_rate * plan.rate(state.step))
-        state.running += losses.detach().mean()
+                adversary.learn(rate)
+        state.running += losses.detach()
         state.step += 1
         state.since += 1
         if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
@@ -250,8 +243,8 @@ def _train(
                 "epoch": state.step / plan.steps_per_epoch,
                 "step": float(state.step),
                 "beta": config.beta * (warmth if config.capacity is None else 1.0),
-                "learning_rate": optimizer.param_groups[0]["lr"],
-                "train_objective": float(team.mean(state.running)) / state.since,
+                "learning_rate": rate,
+                "train_objective": float(team.mean(state.running).mean()) / state.since,
             }
             best = state.best if plan.settled(state.step) else None
             model.eval()

@@ -51,11 +51,15 @@ class Gaussian(Likelihood):
     @property
     def log_variance(self) -> Tensor:
         """(K, 1, 1, D or 1) nats, within bounds."""
-        log_variance = self.start + self.pace * self.raw_log_variance
+        log_variance: Tensor = self.raw_log_variance
+        if (self.start, self.pace) != (0.0, 1.0):
+            log_variance = self.start + self.pace * log_variance
         return log_variance.clamp(*self.bounds)[:, None, None, :]
 
     def log_prob(self, parameters: Tensor, x: Tensor, members: slice = slice(None)) -> Tensor:
-        log_variance = self.log_variance[members]
+        log_variance = self.log_variance
+        if members != slice(None):
+            log_variance = log_variance[members]
         scaled = (x - parameters).square() * torch.exp(-log_variance)
         return -0.5 * (scaled + log_variance + LOG_2PI)
 

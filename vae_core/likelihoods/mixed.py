@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -136,8 +136,8 @@ class Mixed(nn.Module):
         One split, not a slice per block: the gradient of a slice is a tensor of the full width.
         """
         rest = parameters.shape[-1] - sum(self.parameter_widths)
-        pieces = parameters.split([*self.parameter_widths, rest], dim=-1)
-        cells = pieces if x is None else x.split([*self.widths, x.shape[-1] - sum(self.widths)], -1)
+        pieces = _split(parameters, [*self.parameter_widths, rest])
+        cells = pieces if x is None else _split(x, [*self.widths, x.shape[-1] - sum(self.widths)])
         for block, piece, cell in zip(self.blocks, pieces, cells, strict=False):
             assert isinstance(block, Likelihood)
             yield block, piece, cell
@@ -151,6 +151,11 @@ class Mixed(nn.Module):
         padding = self.layout.width - self.layout.mask.stop
         parts.append(torch.zeros(*parameters.shape[:-1], padding, device=parameters.device))
         return torch.cat(parts, dim=-1)
+
+
+def _split(x: Tensor, widths: list[int]) -> Sequence[Tensor]:
+    """Along the last dimension; where the first piece is all there is, it itself."""
+    return (x,) if widths[0] == x.shape[-1] else x.split(widths, dim=-1)
 
 
 def joined(parts: list[Tensor]) -> Tensor:
