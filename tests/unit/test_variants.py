@@ -1,5 +1,6 @@
 """One battery over every model variant and mix of columns."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
