@@ -28,7 +28,7 @@ class ColumnStatistics(NamedTuple):
         error: (D,) squared error of observed cells.
         error_term: (D,) squared error, missing cells filled.
         kl: scalar.
-        distance: scalar, distance to the nearest training codes.
+        distance: scalar, distance to training codes, see `Codes`.
         complexity: scalar, of pictures, nats; see `complexity`.
         pixels: (2, H, W) of pictures, −log p and squared error of each pixel; empty for tables.
     """
@@ -261,7 +261,7 @@ def column_terms(
     encoded, log_jacobian = encoding.encode(data)
     x = torch.from_numpy(encoded)
     value, mask, kl, error, distance = (t.numpy() for t in of(x))
-    value = value.copy()
+    value, error = value.astype(np.float64), error.astype(np.float64)
     value[:, : log_jacobian.shape[1]] -= log_jacobian
     image = model.likelihood.image
     if image is not None:

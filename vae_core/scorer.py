@@ -42,7 +42,7 @@ class RawScores(NamedTuple):
         elbo: nats per row of the original columns, higher is better; NaN for an autoencoder.
         elbo_score: −elbo plus the validation mean of each missing cell.
         kl: nats per row.
-        latent_distance: to the nearest training codes.
+        latent_distance: to training codes near it; about 1 is usual.
         latent: the part of the primary score that belongs to no column, KL and latent distance,
             above its validation mean.
     """

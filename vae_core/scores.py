@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -27,14 +28,16 @@ ROWS_PER_TASK = 8192
 
 
 class RowTerms(NamedTuple):
-    """Per row and column, means over draws and the members in the role, float64 on the CPU.
+    """Per row and column, means over draws and the members in the role, on the CPU.
+
+    Single precision is all that they have; what is summed up of them is float64 from here on.
 
     Attributes:
         value: (N, D) −E_q log p(x_d|z) in nats of scaled units; 0 at missing cells.
         mask: (N, D) −E_q log p(m_d|z) in nats; 0 for columns that are not nullable.
         kl: (N,) nats.
         error: (N, D) squared error at z = mu, scaled units; 0 at missing cells.
-        distance: (N,) distance to the nearest training codes.
+        distance: (N,) distance to training codes, see `Codes`.
     """
 
     value: Tensor
@@ -51,10 +54,11 @@ def row_terms(model: Model, codes: Codes | None, x: Tensor) -> RowTerms:
     from the generative ones.
     """
     columns = model.likelihood.layout.columns
-    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk), torch.float64)
+    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk))
     rest = stacked.shape[1] - 2 * columns
     value, error, more = stacked.split([columns, columns, rest], dim=1)
-    mask = more[:, 2:] if rest > 2 else stacked.new_zeros(()).expand(value.shape)
+    more = more.double()
+    mask = more[:, 2:] if rest > 2 else more.new_zeros(()).expand(value.shape)
     return RowTerms(value, mask, more[:, 0], error, more[:, 1])
 
 
@@ -169,16 +173,18 @@ def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     rows = x[None, None]
     at_mean = model.decode(mu[denoising][:, None], x[None], denoising)
     error = averaged(model.likelihood.squared_error(at_mean, rows))
-    value, mask = model.likelihood.log_prob(
-        _decoded(model, drawn[generative], x[None], generative), rows, generative
-    )
-    value = averaged(value)
+    # one draw at a time: the activations and terms of all of them would leave the cache
+    draws = [
+        model.likelihood.log_prob(model.decode(z, x[None], generative), rows, generative)
+        for z in drawn[generative].split(1, dim=1)
+    ]
+    values, masks = zip(*draws, strict=True)
     kl = model.prior(x[None]).kl(posterior, drawn).sum(-1)[generative].mean(0)
     distance = torch.zeros_like(kl) if codes is None else codes.distance(mu[generative]).mean(0)
-    parts = [-value, error, torch.stack([kl, distance], dim=1)]
-    return torch.cat(parts if mask is None else [*parts, -averaged(mask)], dim=1)
+    parts = [_surprise(values), error, torch.stack([kl, distance], dim=1)]
+    return torch.cat(parts if masks[0] is None else [*parts, _surprise(masks)], dim=1)
 
 
-def _decoded(model: Model, z: Tensor, x: Tensor, members: slice) -> Tensor:
-    """(K, S, N, P) one draw at a time: the activations of all of them would leave the cache."""
-    return torch.cat([model.decode(one, x, members) for one in z.split(1, dim=1)], dim=1)
+def _surprise(draws: Sequence[Tensor]) -> Tensor:
+    """(N, ·) minus the mean over members and draws (K, 1, N, ·); the terms are used up."""
+    return averaged(reduce(torch.add, draws)).div_(-len(draws))

@@ -60,8 +60,8 @@ class Gaussian(Likelihood):
         log_variance = self.log_variance
         if members != slice(None):
             log_variance = log_variance[members]
-        scaled = (x - parameters).square() * torch.exp(-log_variance)
-        return -0.5 * (scaled + log_variance + LOG_2PI)
+        weight = -0.5 * torch.exp(-log_variance)
+        return torch.addcmul(-0.5 * (log_variance + LOG_2PI), weight, (x - parameters).square())
 
     def mean(self, parameters: Tensor) -> Tensor:
         return parameters
