@@ -19,8 +19,11 @@ MOST_CODES = 2048
 # group is vectorised, and leaves a short search for the twentieth
 GROUPS = 128
 WIDE = 20
+# no distance is typical that is less than this share of the codes' own spread: where rows repeat
+# themselves, or lie on a line, the last digits of a code would decide
+LEAST = 0.01
 # rows whose distances to all codes stay in a core's cache
-ROWS_AT_ONCE = 128
+ROWS_AT_ONCE = 32
 
 
 class Codes:
@@ -37,9 +40,11 @@ class Codes:
 
     def __init__(self, points: Tensor, typical: Tensor) -> None:
         self.points, self.typical = points, typical
-        # squares cancel least around the middle; the padding is infinitely far away
-        self._center = points.mean(dim=1, keepdim=True)
-        centred = points - self._center
+        # squares of large codes cancel where two are close: around the middle, and in double
+        # precision, that leaves distances the same on every machine
+        self._center = points.double().mean(dim=1, keepdim=True)
+        centred = points.double() - self._center
+        # the padding is infinitely far away
         missing = -points.shape[1] % GROUPS
         pad = torch.nn.functional.pad
         squares = pad(centred.square().sum(-1)[:, None], (0, missing), value=torch.inf)
@@ -66,10 +71,10 @@ class Codes:
         size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
         rows = torch.nn.functional.pad(centred, (0, 1), value=1.0)
         # one buffer for all: a new one for each would have to be fetched into the cache first
-        squared = mu.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
+        squared = rows.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
         nearest = torch.cat([self._nearest(p, squared) for p in rows.split(size, dim=1)], dim=1)
         square = (nearest + centred.square().sum(-1, keepdim=True)).clamp_min(0.0)
-        return (square.sqrt() / self.typical[:, None]).amax(-1)
+        return (square.sqrt() / self.typical[:, None]).amax(-1).float()
 
     def _nearest(self, rows: Tensor, buffer: Tensor) -> Tensor:
         """(G, N, 2) squared distances, less the squared norm of the code itself."""
@@ -90,23 +95,18 @@ def _kth_smallest(values: Tensor, k: int) -> Tensor:
     """The k-th smallest of the last axis."""
     if values.is_cuda:
         return values.topk(k, dim=-1, largest=False, sorted=False).values.amax(-1)
-    # NumPy's selection has vector instructions that torch's lacks: a quarter of the time
+    # NumPy's selection has vector instructions that torch's lacks: a third of the time
     return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=-1)[..., k - 1])
 
 
 def _typical(points: Tensor) -> Tensor:
-    """(2,) medians over points (M, L) of their distances to the others.
-
-    In one dimension the twentieth lies twenty times as far as the first, in more dimensions less:
-    where the first is nearer than that, rows repeat themselves, and it says little.
-    """
+    """(2,) medians over points (M, L) of their distances to the others, not below `LEAST`."""
     others = len(points) - 1
-    if others < 1:
+    radius = (points - points.mean(0)).square().sum(-1).mean().sqrt()
+    if radius == 0:
         return torch.ones(2)
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distances.fill_diagonal_(torch.inf)
     padded = torch.nn.functional.pad(distances, (0, -len(points) % GROUPS), value=torch.inf)
-    near, wide = _near_and_wide(padded, min(WIDE, others)).unbind(-1)
-    # where more than half of the rows have twenty twins the mean is what is left
-    usual = next((x for x in (wide.median(), wide.mean()) if x > 0), torch.ones(()))
-    return torch.stack([torch.maximum(near.median(), usual / WIDE), usual])
+    usual = _near_and_wide(padded, min(WIDE, others)).median(dim=0).values
+    return usual.clamp_min(LEAST * radius)

@@ -30,7 +30,7 @@ ROWS_PER_TASK = 8192
 class RowTerms(NamedTuple):
     """Per row and column, means over draws and the members in the role, on the CPU.
 
-    Single precision is all that they have; what is summed up of them is float64 from here on.
+    `value` and `error` in single precision, which is all that the model has; the others float64.
 
     Attributes:
         value: (N, D) −E_q log p(x_d|z) in nats of scaled units; 0 at missing cells.
@@ -173,7 +173,7 @@ def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     rows = x[None, None]
     at_mean = model.decode(mu[denoising][:, None], x[None], denoising)
     error = averaged(model.likelihood.squared_error(at_mean, rows))
-    # one draw at a time: the activations and terms of all of them would leave the cache
+    # one draw at a time: the activations of all of them would leave the cache
     draws = [
         model.likelihood.log_prob(model.decode(z, x[None], generative), rows, generative)
         for z in drawn[generative].split(1, dim=1)

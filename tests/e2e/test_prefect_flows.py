@@ -29,12 +29,24 @@ def artifacts_of(flow_run_id: str) -> list[Any]:
 
 def newest_run(flow: str) -> Any:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterName,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.sorting import FlowRunSort
 
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            # other tests' deployments have runs scheduled on the same server
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(
+                    type=FlowRunFilterStateType(any_=["COMPLETED", "FAILED", "CRASHED"])
+                )
+            ),
             sort=FlowRunSort.START_TIME_DESC,
             limit=1,
         )[0]

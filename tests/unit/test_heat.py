@@ -32,8 +32,9 @@ def test_maps_add_up_to_the_scores(pixels: str, shape: tuple[int, int, int]) -> 
     terms, maps = row_terms(model, codes, x), heat(model, x)
     assert maps.error.shape == maps.surprise.shape == (5, *shape[:2])
     cells = np.prod(shape)
-    torch.testing.assert_close(maps.error.sum((1, 2)) / cells, terms.error[:, 0], rtol=1e-5, atol=0)
-    torch.testing.assert_close(maps.surprise.sum((1, 2)), terms.value[:, 0], rtol=1e-5, atol=1e-4)
+    error, value = terms.error[:, 0].double(), terms.value[:, 0].double()
+    torch.testing.assert_close(maps.error.sum((1, 2)) / cells, error, rtol=1e-5, atol=0)
+    torch.testing.assert_close(maps.surprise.sum((1, 2)), value, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("variant", [v for v in MODELS if v != "conditional"])

@@ -90,6 +90,13 @@ def test_clipping_is_by_member(first: list[float], kept: list[float]) -> None:
     torch.testing.assert_close(gradient, torch.tensor([kept, [0.3, 0.4]]))
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_nothing_clipped_is_no_reason_to_let_it_pass(broken: float) -> None:
+    gradient = torch.tensor([[1.0, broken], [30.0, 40.0]])
+    assert int(tame([gradient], float("inf"))) == 1
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, 0.0], [30.0, 40.0]]))
+
+
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_a_member_without_a_finite_gradient_sits_out(broken: float) -> None:
     gradient = torch.tensor([[1.0, broken], [30.0, 40.0]])
