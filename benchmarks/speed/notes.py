@@ -19,8 +19,8 @@ LINES = """
 - **The distance to training codes** was the largest cost of a small model. It is made of minima
   over 128 groups of 2,048 codes, which are vectorised, of their smallest, and of their twentieth,
   which NumPy selects three times as fast as torch, in double precision, without which the
-  distance between two close codes would be noise. In blocks of 128 rows the distances stay in the
-  cache.
+  distance between two close codes would be noise, and which makes it the largest cost again. In
+  blocks of 32 rows the distances stay in the cache.
 - **Raw cells to scores in one piece.** Rows are encoded, scored, added up and given p-values in
   pieces of 8,192, one to a core; encoding and adding up used to run on one core, on arrays of the
   whole table. Contributions are the terms that the score is the sum of, so they exist for every
@@ -42,9 +42,8 @@ LINES = """
   member's numbers in one row: one norm, one step, whatever the number of members. What
   `torch.optim` does around a step took longer than the step itself; torch's own function is called
   directly. On a processor a look at the norms says that there is nothing to clip. Few numbers go
-  through `torch.asinh`, which is one operation and not nine. At a batch of 32 a step took 1.62 ms
-  and takes 1.25, one of four members at 128 took 3.36 and takes 2.9, each the median of
-  subprocesses in turns.
+  through `torch.asinh`, which is one operation and not nine. The result is in the tables of
+  training above.
 - **Tried on a step and left out**: gradients of whole networks, of the likelihood and of the KL
   written out by hand (as fast as autograd's, or slower: what is saved in operations goes into the
   way from C++ to Python and back); `hardtanh` for `clamp`. A compiler could join what is left, at
