@@ -116,14 +116,14 @@ def measure(split: Split, change: Change, seed: int) -> Iterator[tuple[str, dict
             training=TrainConfig(**change.training),
             seed=seed,
         ).scorer
+    usual, test = _columns(validation), _columns(split.test)
     scorer = change.fitted(scorer)
-    scorer.fit_scales(_columns(validation))
-    test = _columns(split.test)
+    scorer.fit_scales(usual)
     scores = {
         kind: replace(scorer, score_kind=kind).raw_scores(test).anomaly_score
         for kind in (*JOINED, *JOINS)
     }
-    scores[TWO_SIDED] = alternatives.two_sided(scorer, _columns(validation), test)
+    scores[TWO_SIDED] = alternatives.two_sided(scorer, usual, scores)
     for kind, found in scores.items():
         yield (
             kind,

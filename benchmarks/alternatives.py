@@ -86,15 +86,21 @@ def without_duplicates(split: Split) -> Split:
 
 
 def two_sided(
-    scorer: Scorer, validation: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray]
+    scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """(N,) the sum of the absolute standardised scores, of which `combined` is the plain sum."""
+    """(N,) the sum of the absolute standardised scores, of which `combined` is the plain sum.
+
+    Args:
+        scorer: of the scores.
+        validation: rows whose scores are usual.
+        scores: (N,) of the rows, by kind.
+    """
     from vae_core.joining import JOINED, robust_scale
 
-    total = np.zeros(len(next(iter(test.values()))))
+    total = np.zeros(len(scores[JOINED[0]]))
     for kind in JOINED:
-        of = replace(scorer, score_kind=kind)
-        usual, found = (of.raw_scores(rows).anomaly_score for rows in (validation, test))
+        usual = replace(scorer, score_kind=kind).raw_scores(validation).anomaly_score
+        found = scores[kind]
         if kind == "reconstruction_error":
             usual, found = np.sqrt(usual), np.sqrt(found)
         total += np.abs(found - np.median(usual)) / robust_scale(usual)
