@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -176,12 +177,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block like Ctrl-C does, so that `finally` runs for all."""
+    """Let SIGTERM and SIGHUP end the block like Ctrl-C does, so that `finally` runs for all.
+
+    A signal that arrives while Python is in a callback, which drops what is raised in it, comes
+    again a moment later, also where a flow's run has put Prefect's handler in place of this one.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handlers(stop):
+    with _handlers(stop), _undropped():
         yield
 
 
@@ -200,6 +205,25 @@ def _handlers(handler: Callable[[int, FrameType | None], None] | signal.Handlers
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+@contextmanager
+def _undropped() -> Iterator[None]:
+    before = sys.unraisablehook
+
+    def send_again(dropped: sys.UnraisableHookArgs) -> None:
+        ask = signal.SIGINT if dropped.exc_type is KeyboardInterrupt else None
+        number = getattr(dropped.exc_value, "signal", ask)  # Prefect's TerminationSignal names it
+        if number is None:
+            before(dropped)
+        else:
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def answers(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.servers import Children, answers, claim_port, clean_environment, free_port
+from flows.servers import (
+    Children,
+    answers,
+    claim_port,
+    clean_environment,
+    free_port,
+    interruptible,
+)
 from pipeline.errors import ConflictError, SchemaError, UserError
 
 
@@ -103,6 +111,29 @@ def test_children_end_with_everything_they_have_started(tmp_path: Path) -> None:
     assert family
     assert process.poll() is not None
     assert not any(child.is_running() for child in family)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("by_prefect", [False, True])
+def test_a_signal_dropped_by_a_callback_comes_again(
+    number: signal.Signals, by_prefect: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from prefect.exceptions import TerminationSignal
+
+    class Garbage:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def terminate(number: int, frame: object) -> None:
+        raise TerminationSignal(signal=number)
+
+    expected = TerminationSignal if by_prefect else KeyboardInterrupt
+    with interruptible(), pytest.raises(expected):
+        if by_prefect:
+            signal.signal(number, terminate)
+        Garbage()
+        time.sleep(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_child_that_ends_by_itself_is_reported_with_its_last_words(tmp_path: Path) -> None:
