@@ -22,8 +22,9 @@ WIDE = 20
 # no distance is typical that is less than this share of the codes' own spread: where rows repeat
 # themselves, or lie on a line, the last digits of a code would decide
 LEAST = 0.01
-# rows whose distances to all codes stay in a core's cache
-ROWS_AT_ONCE = 32
+# rows whose distances to all codes stay in a core's cache; two threads that take turns at Python
+# want few and long operations
+ROWS_AT_ONCE = 64
 
 
 class Codes:
@@ -71,24 +72,27 @@ class Codes:
         size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
         rows = torch.nn.functional.pad(centred, (0, 1), value=1.0)
         # one buffer for all: a new one for each would have to be fetched into the cache first
-        squared = rows.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
-        nearest = torch.cat([self._nearest(p, squared) for p in rows.split(size, dim=1)], dim=1)
-        square = (nearest + centred.square().sum(-1, keepdim=True)).clamp_min(0.0)
-        return (square.sqrt() / self.typical[:, None]).amax(-1).float()
-
-    def _nearest(self, rows: Tensor, buffer: Tensor) -> Tensor:
-        """(G, N, 2) squared distances, less the squared norm of the code itself."""
-        squared = torch.bmm(rows, self._factor, out=buffer[:, : rows.shape[1]])
-        return _near_and_wide(squared, self._wide)
+        buffer = rows.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
+        in_groups = [
+            _nearest_in_groups(torch.bmm(part, self._factor, out=buffer[:, : part.shape[1]]))
+            for part in rows.split(size, dim=1)
+        ]
+        squared = _near_and_wide(torch.cat(in_groups, dim=1), self._wide)
+        squared = (squared + centred.square().sum(-1, keepdim=True)).clamp_min(0.0)
+        return (squared.sqrt() / self.typical[:, None]).amax(-1).float()
 
     def to(self, device: torch.device) -> Codes:
         return Codes(self.points.to(device), self.typical.to(device))
 
 
-def _near_and_wide(squared: Tensor, wide: int) -> Tensor:
-    """(…, 2) the smallest, and the `wide`-th smallest of the groups' smallest, of (…, M)."""
-    nearest = squared.unflatten(-1, (-1, GROUPS)).amin(-2)
-    return torch.stack([nearest.amin(-1), _kth_smallest(nearest, wide)], dim=-1)
+def _nearest_in_groups(distances: Tensor) -> Tensor:
+    """(…, GROUPS) smallest distances of each group, of (…, M)."""
+    return distances.unflatten(-1, (-1, GROUPS)).amin(-2)
+
+
+def _near_and_wide(in_groups: Tensor, wide: int) -> Tensor:
+    """(…, 2) the smallest, and the `wide`-th smallest, of (…, GROUPS)."""
+    return torch.stack([in_groups.amin(-1), _kth_smallest(in_groups, wide)], dim=-1)
 
 
 def _kth_smallest(values: Tensor, k: int) -> Tensor:
@@ -108,5 +112,5 @@ def _typical(points: Tensor) -> Tensor:
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distances.fill_diagonal_(torch.inf)
     padded = torch.nn.functional.pad(distances, (0, -len(points) % GROUPS), value=torch.inf)
-    usual = _near_and_wide(padded, min(WIDE, others)).median(dim=0).values
+    usual = _near_and_wide(_nearest_in_groups(padded), min(WIDE, others)).median(dim=0).values
     return usual.clamp_min(LEAST * radius)
