@@ -40,8 +40,9 @@ from vae_core import conformal_rank
 SHARE_LEFT_OUT = 0.05
 """The highest scores, at least; more where alpha is larger."""
 
-MOST_CALIBRATION = 4096
-BLOCK = 128
+MOST_CALIBRATION = 4096  # so that a place is an int16
+BLOCK = 128  # so that a count within one is a uint8
+SEVERAL = 32 * BLOCK
 JUMP = 0.01
 
 Piece = tuple[np.ndarray, np.ndarray]
@@ -84,14 +85,17 @@ def watch(calibration: np.ndarray, pieces: Iterable[Piece], *, level: float, alp
     bag, cut = _start(calibration, alpha)
     shares = np.full(len(_STAKES), 1.0 / len(_STAKES))
     log_capital, largest, row_id, rows = 0.0, 0.0, None, 0
-    for ids, scores in _blocks(pieces, cut):
-        log_gains = _log_gains(bag.p_values(scores, _lots(ids)))
-        course = log_capital + np.log(shares @ np.exp(log_gains))
-        if row_id is None and course.max() >= -math.log(level):
-            row_id = int(ids[np.argmax(course >= -math.log(level))])
-        largest, log_capital = max(largest, float(course.max())), float(course[-1])
-        shares *= np.exp(log_gains[:, -1])
-        shares = (1 - JUMP) * shares / shares.sum() + JUMP / len(shares)
+    for ids, scores in _whole_blocks(pieces, cut):
+        gains = _gains(bag.p_values(scores, _lots(ids)))
+        for start in range(0, len(ids), BLOCK):
+            # within a block 1.5^128 and 0.5^128 are the most and the least
+            capitals = np.cumprod(gains[:, start : start + BLOCK], axis=1)
+            course = log_capital + np.log(shares @ capitals)
+            if row_id is None and course.max() >= -math.log(level):
+                row_id = int(ids[start + np.argmax(course >= -math.log(level))])
+            largest, log_capital = max(largest, float(course.max())), float(course[-1])
+            shares *= capitals[:, -1]
+            shares = (1 - JUMP) * shares / shares.sum() + JUMP / len(shares)
         rows += len(ids)
     return Drift(largest / math.log(10), row_id, rows, level)
 
@@ -110,18 +114,32 @@ class _Bag:
     def p_values(self, scores: np.ndarray, lots: np.ndarray) -> np.ndarray:
         """(m,) each row's share of rows so far, itself included, that score higher.
 
-        Rows in the same place count by lot. Afterwards the rows are in the bag.
+        Rows in the same place count by lot. Afterwards the rows are in the bag. They are whole
+        blocks, or one that is not whole.
         """
         place = np.searchsorted(self.edges, scores) + np.searchsorted(self.edges, scores, "right")
-        higher = np.cumsum(self.counts[::-1])[::-1] - self.counts
-        before = np.tri(len(place), k=-1, dtype=bool)
-        higher_now = np.sum(before & (place > place[:, None]), axis=1)
-        equal_now = np.sum(before & (place == place[:, None]), axis=1)
-        above = higher[place] + higher_now
-        beside = self.counts[place] + equal_now + 1
-        p = (above + lots * beside) / (self.counts.sum() + 1 + np.arange(len(place)))
-        np.add.at(self.counts, place, 1)
-        return p
+        so_far = self.counts.sum() + 1 + np.arange(len(place))
+        above, beside = self._add(place.reshape(-1, min(BLOCK, len(place)))).reshape(2, -1)
+        return (above + lots * beside) / so_far
+
+    def _add(self, place: np.ndarray) -> np.ndarray:
+        """(2, b, m) rows so far in higher places, and in the same one, of b blocks of m rows."""
+        blocks, width = len(place), len(self.counts)
+        inside = (np.arange(blocks)[:, None] * width + place).ravel()
+        counts = np.bincount(inside, minlength=blocks * width).reshape(blocks, width)
+        before = np.empty_like(counts)
+        for block, added in enumerate(counts):
+            before[block] = self.counts
+            self.counts = self.counts + added
+        higher = np.cumsum(before[:, ::-1], axis=1)[:, ::-1] - before
+        small = place.astype(np.int16)  # as many compared at once as possible
+        later, earlier = small[:, :, None], small[:, None, :]
+        earlier_in_block = np.tri(place.shape[1], k=-1, dtype=bool)
+        higher_now = np.sum((earlier > later) & earlier_in_block, axis=2, dtype=np.uint8)
+        equal_now = np.sum((earlier == later) & earlier_in_block, axis=2, dtype=np.uint8)
+        above = np.take_along_axis(higher, place, axis=1) + higher_now
+        beside = np.take_along_axis(before, place, axis=1) + 1 + equal_now
+        return np.stack([above, beside])
 
 
 def _start(calibration: np.ndarray, alpha: float) -> tuple[_Bag, float]:
@@ -135,26 +153,27 @@ def _start(calibration: np.ndarray, alpha: float) -> tuple[_Bag, float]:
     return _Bag(ordered[ordered < cut]), cut
 
 
-def _blocks(pieces: Iterable[Piece], cut: float) -> Iterator[Piece]:
-    """The rows below the cut in blocks of one size, the last one shorter."""
+def _whole_blocks(pieces: Iterable[Piece], cut: float) -> Iterator[Piece]:
+    """The rows below the cut, several whole blocks at a time, and at last what is left."""
     ids, scores = np.empty(0, np.int64), np.empty(0)
     for more_ids, more_scores in pieces:
         kept = more_scores < cut
         ids = np.concatenate([ids, more_ids[kept]])
         scores = np.concatenate([scores, more_scores[kept]])
         whole = len(ids) - len(ids) % BLOCK
-        for start in range(0, whole, BLOCK):
-            yield ids[start : start + BLOCK], scores[start : start + BLOCK]
+        for start in range(0, whole, SEVERAL):
+            several = slice(start, min(start + SEVERAL, whole))
+            yield ids[several], scores[several]
         ids, scores = ids[whole:], scores[whole:]
     if len(ids):
         yield ids, scores
 
 
-def _log_gains(p: np.ndarray) -> np.ndarray:
-    """(bets, m) logarithm of what each bet has made of 1 after each row of a block."""
+def _gains(p: np.ndarray) -> np.ndarray:
+    """(bets, m) what a row makes of a capital of 1 staked in each bet."""
     x = 1 - 2 * p
     legendre = np.stack([x, (3 * x * x - 1) / 2])
-    return np.cumsum(np.log1p(_STAKES[:, None] * legendre[_KINDS - 1]), axis=1)
+    return 1.0 + _STAKES[:, None] * legendre[_KINDS - 1]
 
 
 def _lots(row_ids: np.ndarray) -> np.ndarray:

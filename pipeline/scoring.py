@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import evolution, explain, finishing, nights, tables, tally
+from pipeline.ahead import in_order
 from pipeline.commits import GROUP_ROWS
 from pipeline.decision import Decision, decide
 from pipeline.drift import Drift, watch
@@ -42,7 +44,7 @@ PIECE_ROWS = 2 * GROUP_ROWS
 # in memory at once
 PIECE_CELLS = 1 << 24
 LEAST_ROWS = 8_192  # what one core scores at a time
-ALERT_ROWS = 10_000
+ALERT_ROWS = 2_500
 
 __all__ = ["NightResult", "score"]
 
@@ -169,13 +171,14 @@ def _close(
     config = lake.config
     threshold = scorer.thresholds["anomaly_score"]
     n = len(scorer.calibration["anomaly_score"])
-    tell(progress, night.rows, night.rows, "writing alerts")
-    summed = tally.scored(lake, night, n if config.alerts.fdr else None)
-    decision = decide(lake, scorer, night, summed)
-    if not nights.has_alerts(lake, night):
-        nights.write_alerts(lake, night, _alerts(lake, scorer, night, decision))
-    tell(progress, night.rows, night.rows, "looking for drift")
-    drift = _drift(lake, scorer, night)
+    tell(progress, night.rows, night.rows, "writing alerts, looking for drift")
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(_drift, lake, scorer, night)
+        summed = tally.scored(lake, night, n if config.alerts.fdr else None)
+        decision = decide(lake, scorer, night, summed)
+        if not nights.has_alerts(lake, night):
+            nights.write_alerts(lake, night, _alerts(lake, scorer, night, decision))
+        drift = looking.result()
     past = nights.history(lake)
     before = next((p for p in past if p.night_id == night.night_id - 1), None)
     refused = tally.quarantined(lake, night, before)
@@ -226,7 +229,8 @@ def _alerts(
     schema = tables.alerts(lake.config)
     chosen = tally.selected(lake, night, decision.keep).sort_by("_row_id")
     created = nights.now()
-    for start in range(0, chosen.num_rows, ALERT_ROWS):
+
+    def explained(start: int) -> pa.RecordBatch:
         piece = chosen.slice(start, ALERT_ROWS)
         raw = _rows_by_id(lake, piece.column("_row_id").to_numpy())
         cells = to_columns(raw, scorer.encoding)
@@ -241,14 +245,17 @@ def _alerts(
             "created_at": pa.array([created] * count, tables.TIME),
         }
         table = pa.table([columns[name] for name in schema.names], schema=schema)
-        yield from table.combine_chunks().to_batches()
+        return table.combine_chunks().to_batches()[0]
+
+    return in_order(explained, range(0, chosen.num_rows, ALERT_ROWS))
 
 
 def _rows_by_id(lake: Lake, row_ids: np.ndarray) -> pa.Table:
     """The ingested rows with these ascending ids."""
     row = ds.field("_row_id")
     between = (row >= int(row_ids[0])) & (row <= int(row_ids[-1]))
-    rows = lake.read("ingested", where=between & row.isin(pa.array(row_ids)))
+    columns = ["_row_id", *lake.config.stored]
+    rows = lake.read("ingested", columns, between & row.isin(pa.array(row_ids)))
     if rows.num_rows != len(row_ids):
         raise SchemaError(
             f"{len(row_ids):,} flagged rows expected in `ingested`, {rows.num_rows:,} found",
