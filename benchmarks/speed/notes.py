@@ -19,22 +19,26 @@ LINES = """
 - **The distance to training codes** was the largest cost of a small model. It is made of minima
   over 128 groups of 2,048 codes, which are vectorised, of their smallest, and of their twentieth,
   which NumPy selects three times as fast as torch, in double precision, without which the
-  distance between two close codes would be noise, and which makes it the largest cost again. In
-  blocks of 32 rows the distances stay in the cache.
+  distance between two close codes would be noise. In blocks of 64 rows the distances stay in the
+  cache; only the minima are made block by block, the selection once for a chunk: done in each
+  block, its short operations kept two threads waiting for each other, and two were no faster than
+  one.
 - **Raw cells to scores in one piece.** Rows are encoded, scored, added up and given p-values in
   pieces of 8,192, one to a core; encoding and adding up used to run on one core, on arrays of the
   whole table. Contributions are the terms that the score is the sum of, so they exist for every
   row; what they lie above their means is computed where somebody asks.
-- **Chunks fit the model**: as many rows as make half a million activations in a layer of all
-  members, 512 to 4,096. One member of width 128 was scored in chunks of 512 before: two threads
-  then were no faster than one, since every small operation has to wait for Python's lock. In chunks
-  of 4,096 the reconstruction error takes 0.8 µs a row where it took 2.2, and two threads are 1.7
-  times one.
+- **Chunks fit the model**: as many rows as make a million activations in a layer of all members,
+  512 to 8,192. Whenever a thread waits for Python's lock its core falls asleep, and waking it takes
+  longer than many an operation; so two threads want few and long ones. One member of width 128 in
+  chunks of 512: two threads are no faster than one, 2.2 µs a row for the reconstruction error; of
+  4,096: 0.8; of 8,192: 0.65. Beyond that the activations leave the cache.
 - **Distances have one buffer**, and a row's code carries a 1 that fetches the codes' squares within
   the product. Where no score wants the distance (`score: elbo`,
   `either`, …) it is not computed.
 - **The next piece of a night is read and scored while one is written**; its content hash is made of
   the hashes of its files, which are known, where all cells used to be read again (1.5 µs a row).
+- **The test for drift goes in whole blocks** and beside the alerts, whose raw rows and reasons are
+  made in two threads.
 - **Columns of many distinct values are stored without a dictionary** (Parquet's is cut at 128 KiB,
   not at 1 MiB): random numbers take a third of the time to write, two thirds to read, and 15 % less
   room; prices and counts are stored as before.

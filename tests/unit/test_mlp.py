@@ -35,7 +35,7 @@ def test_an_unknown_activation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "width", "rows"), [(1, 8, 4096), (1, 128, 4096), (4, 128, 1024), (64, 16384, 512)]
+    ("members", "width", "rows"), [(1, 8, 8192), (1, 128, 8192), (4, 128, 2048), (64, 16384, 512)]
 )
 def test_rows_at_a_time_fit_the_model(members: int, width: int, rows: int) -> None:
     assert chunks(ModelConfig(members=members, hidden=(width,)))["cpu"] == rows

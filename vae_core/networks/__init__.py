@@ -64,7 +64,7 @@ ENCODERS = {"mlp": _mlp_encoder, "conv": _conv_encoder}
 DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder}
 # Hidden values of a layer, of all members, while scoring: fewer cost more calls, in which threads
 # wait for each other, more leave the cache.
-HIDDEN_VALUES = 1 << 19
+HIDDEN_VALUES = 1 << 20
 
 
 def chunks(config: ModelConfig) -> dict[str, int]:
@@ -72,7 +72,7 @@ def chunks(config: ModelConfig) -> dict[str, int]:
     if config.network == "conv":  # a picture's feature maps are larger than a row
         return {"cpu": 64, "cuda": 1024}
     fit = max(1, HIDDEN_VALUES // (config.members * max(config.hidden, default=1)))
-    return {"cpu": max(512, min(4096, 1 << fit.bit_length() - 1)), "cuda": 8192}
+    return {"cpu": max(512, min(8192, 1 << fit.bit_length() - 1)), "cuda": 8192}
 
 
 def check_network(name: str) -> None:
