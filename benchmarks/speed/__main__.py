@@ -31,6 +31,8 @@ PARTS = {
     "peers": "benchmarks.speed.peers",
     "cold": "benchmarks.speed.cold",
     "night": "benchmarks.speed.night",
+    "large": "benchmarks.speed.large",
+    "auroc": "benchmarks.speed.auroc",
 }
 
 

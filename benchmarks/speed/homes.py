@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import tables
 from pipeline.calibration import calibrate
 from pipeline.config import Config, load_config
 from pipeline.home import Home
@@ -21,7 +24,7 @@ from pipeline.lake import Lake
 from pipeline.training import train
 
 COLUMNS = 32
-FILE_ROWS = 500_000
+BATCH_ROWS = 65_536
 CONFIG = """
 name: speed
 source: {path: inbox}
@@ -49,18 +52,36 @@ def make(folder: Path, history: int, score: str = "combined") -> tuple[Home, Con
 
 
 def deliver(home: Home, config: Config, rows: int, seed: int) -> None:
-    """Rows into the tables, file by file: they are never in memory at once."""
+    """Rows into a file, and through the ingest."""
+    path = Path(config.source_path) / f"{seed}.parquet"
+    batches = [batch.select(config.stored) for batch in generated(rows, seed)]
+    pq.write_table(pa.Table.from_batches(batches), path)
+    ingest(home, config)
+    path.unlink()
+
+
+def append(home: Home, config: Config, rows: int, seed: int) -> None:
+    """Rows straight into the table, batch by batch: any number, never in memory at once."""
+    Lake(config, home).append_numbered(lambda: generated(rows, seed), rows, {f"speed/{seed}": 1})
+
+
+def generated(rows: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Rows of the `ingested` table, without ids."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(0).standard_normal((8, COLUMNS))
-    for part, start in enumerate(range(0, rows, FILE_ROWS)):
-        count = min(FILE_ROWS, rows - start)
+    now = pa.scalar(datetime.now(UTC), tables.TIME)
+    for start in range(0, rows, BATCH_ROWS):
+        count = min(BATCH_ROWS, rows - start)
         cells = rng.standard_normal((count, 8)) @ mixing
         cells += 0.3 * rng.standard_normal(cells.shape)
-        path = Path(config.source_path) / f"{seed}-{part}.parquet"
-        names = [f"c{i:02d}" for i in range(COLUMNS)]
-        pq.write_table(pa.table(list(cells.T), names=names), path)
-        ingest(home, config)
-        path.unlink()
+        columns = {f"c{i:02d}": column for i, column in enumerate(cells.T.copy())}
+        columns |= {
+            "_source": pa.repeat("generated", count),
+            "_source_hash": pa.repeat(f"{seed}", count),
+            "_source_row": np.arange(start + 1, start + count + 1),
+            "_ingested_at": pa.repeat(now, count),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
 
 
 def score(home: Home, config: Config) -> dict[str, Any]:

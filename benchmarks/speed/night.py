@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,16 @@ def _nights(size: Size, kind: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="speed-night-") as folder:
         home, config = homes.make(Path(folder), history, kind)
         for seed, rows in enumerate(size.nights, start=1):
-            started = time.perf_counter()
-            homes.deliver(home, config, rows, seed)
-            ingested = time.perf_counter() - started
-            out.append({"rows": rows, "ingest_seconds": ingested, **homes.score(home, config)})
+            homes.append(home, config, rows, seed)
+            out.append({"rows": rows, **homes.score(home, config)})
     for night in out:
-        night["night_seconds"] = _at_work(night["seconds"])
+        night["night_seconds"] = at_work(night["seconds"])
     sizes = np.array([night["rows"] for night in out], dtype=float)
     times = np.array([night["night_seconds"] for night in out])
     return {"nights": out, "exponent": exponent(sizes, times)}
 
 
-def _at_work(seconds: dict[str, float]) -> float:
+def at_work(seconds: dict[str, float]) -> float:
     """Of a night, from the process's start to its end, less imports and loading the model."""
     begun = sum(s for phase, s in seconds.items() if phase.startswith("import "))
     return seconds["whole process"] - begun - seconds["model load"]

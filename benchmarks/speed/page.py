@@ -11,6 +11,7 @@ from benchmarks.markdown import Floor
 from benchmarks.speed import notes
 
 GIB = 1 << 30
+METHODS = ("VAEDetector", "PyOD_VAE")  # ours, and the one it is held against
 Results = Mapping[str, Any]
 
 
@@ -113,15 +114,34 @@ def _cold(part: Results) -> list[str]:
 def _night(part: Results) -> list[str]:
     lines = []
     for kind, found in part["kinds"].items():
-        nights = found["nights"]
-        rows = [["rows/s", *(f"{n['rows'] / n['night_seconds']:,.0f}" for n in nights)]]
-        rows += [["peak memory, GiB", *(f"{n['peak_bytes'] / GIB:.2f}" for n in nights)]]
-        phases = list(nights[-1]["seconds"])
-        rows += [[p, *(f"{n['seconds'].get(p, 0.0):.2f} s" for n in nights)] for p in phases]
-        header = ["", *(f"{n['rows']:,} rows" for n in nights)]
         title = f"## A night end to end, {part['columns']} columns, one member, score `{kind}`"
-        lines += [title, "", *markdown.table(header, rows)]
+        lines += [title, "", *_nights(found["nights"])]
     return lines
+
+
+def _large(part: Results) -> list[str]:
+    return ["## The largest night, score `either`", "", *_nights([part["night"]])]
+
+
+def _nights(nights: list[Results]) -> list[str]:
+    rows = [["rows/s", *(f"{n['rows'] / n['night_seconds']:,.0f}" for n in nights)]]
+    rows += [["peak memory, GiB", *(f"{n['peak_bytes'] / GIB:.2f}" for n in nights)]]
+    phases = list(nights[-1]["seconds"])
+    rows += [[p, *(f"{n['seconds'].get(p, 0.0):.2f} s" for n in nights)] for p in phases]
+    return markdown.table(["", *(f"{n['rows']:,} rows" for n in nights)], rows)
+
+
+def _auroc(part: Results) -> list[str]:
+    rows = [
+        [
+            name,
+            *(f"{found[m]['fit_seconds']:.1f}" for m in METHODS),
+            *(f"{found[m]['auroc']:.3f}" for m in METHODS),
+        ]
+        for name, found in part["sets"].items()
+    ]
+    header = ["set", *(f"{m}, s" for m in METHODS), *(f"{m}, AUROC" for m in METHODS)]
+    return ["## Fitting labelled sets at default settings", "", *markdown.table(header, rows)]
 
 
 TABLES = {
@@ -131,6 +151,8 @@ TABLES = {
     "scaling": _scaling,
     "cold": _cold,
     "night": _night,
+    "large": _large,
+    "auroc": _auroc,
 }
 
 
@@ -195,11 +217,9 @@ def _judge_night(results: Results) -> list[Floor]:
         return []
     found = results["night"]["kinds"]["either"]
     last, exponent = found["nights"][-1], found["exponent"]
-    rate, peak = last["rows"] / last["night_seconds"], last["peak_bytes"]
-    largest = f"{last['rows']:,} rows"
+    rate = last["rows"] / last["night_seconds"]
     return [
-        _ratio(f"end to end, {largest}, 1,000 rows/s", rate, 1000, 150, 400),
-        _ratio(f"peak memory, {largest}, GiB", peak, GIB, 2, 2, most=True),
+        _ratio(f"end to end, {last['rows']:,} rows, 1,000 rows/s", rate, 1000, 150, 400),
         Floor(
             "growth of a night's time with its rows",
             "1.00 ± 0.05",
@@ -209,6 +229,29 @@ def _judge_night(results: Results) -> list[Floor]:
             abs(exponent - 1) <= 0.05,
         ),
     ]
+
+
+def _judge_large(results: Results) -> list[Floor]:
+    if "large" not in results:
+        return []
+    night = results["large"]["night"]
+    what = f"peak memory, {night['rows']:,} rows, GiB"
+    return [_ratio(what, night["peak_bytes"], GIB, 2, 2, most=True)]
+
+
+def _judge_auroc(results: Results) -> list[Floor]:
+    """The worst of the sets; one on which ours finds less counts as never."""
+    if "auroc" not in results:
+        return []
+    (ours, peer), sets = METHODS, results["auroc"]["sets"]
+    shares = [
+        found[ours]["fit_seconds"] / found[peer]["fit_seconds"]
+        if found[ours]["auroc"] >= found[peer]["auroc"]
+        else float("inf")
+        for found in sets.values()
+    ]
+    what = f"time to {peer}'s final AUROC on {len(sets)} labelled sets, the worst share"
+    return [_ratio(what, max(shares), 1, 0.2, 0.1, most=True)]
 
 
 def _judge_cold(results: Results) -> list[Floor]:
@@ -222,4 +265,4 @@ def _judge_cold(results: Results) -> list[Floor]:
     return [Floor(what, "≤ 7 s", "≤ 0.7 s above", measured, whole <= 7, ours <= 0.7)]
 
 
-JUDGES = (_judge_peers, _judge_core, _judge_night, _judge_cold)
+JUDGES = (_judge_peers, _judge_core, _judge_night, _judge_large, _judge_auroc, _judge_cold)

@@ -17,6 +17,7 @@ class Size:
         scale_columns: column counts.
         scale_members: member counts.
         nights: row counts of whole nights.
+        large: of the largest one.
         slow_rows: rows that contestants of some ten thousand rows a second are given.
     """
 
@@ -26,7 +27,8 @@ class Size:
     scale_rows: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     scale_columns: tuple[int, ...] = (4, 32, 128, 512, 2000)
     scale_members: tuple[int, ...] = (1, 4, 16, 64)
-    nights: tuple[int, ...] = (1_000_000, 3_000_000, 10_000_000)
+    nights: tuple[int, ...] = (1_000_000, 3_000_000, 10_000_000, 30_000_000)
+    large: int = 100_000_000
     slow_rows: int = 50_000
 
 
@@ -39,5 +41,6 @@ QUICK = Size(
     scale_columns=(4, 16),
     scale_members=(1, 2),
     nights=(600, 1200),
+    large=1200,
     slow_rows=256,
 )

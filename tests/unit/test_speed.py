@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import runs
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import contestants, page
 from benchmarks.speed.network import Plain, flops
@@ -48,10 +49,12 @@ def test_the_core_is_measured_and_the_page_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["scaling", "peers", "cold", "night"])
+@pytest.mark.parametrize("part", ["scaling", "peers", "cold", "night", "large", "auroc"])
 def test_every_part_is_measured(part: str, tmp_path: Path) -> None:
-    for package in ("pyod", "pythae") if part == "peers" else ():
+    for package in {"peers": ("pyod", "pythae"), "auroc": ("pyod",)}.get(part, ()):
         pytest.importorskip(package)
+    if part == "auroc" and not (runs.DATA / "adbench").exists():
+        pytest.skip(f"no data sets in {runs.DATA / 'adbench'}")
     speed.main([part, "--quick", "--device", "cpu", "--results", str(tmp_path)])
     assert json.loads((tmp_path / speed.FILE).read_text())[part]["quick"]
     assert (tmp_path / "performance.md").read_text().startswith("# Performance")
