@@ -240,7 +240,7 @@ def write_alerts(lake: Lake, night: Night, batches: Iterable[pa.RecordBatch]) ->
                 sink.write_batch(batch)
         return lake.append_once(
             "alerts",
-            lambda: pa.ipc.open_stream(pa.memory_map(spool.name)),
+            lambda: pa.ipc.open_stream(pa.OSFile(spool.name)),
             {_app("alerts", lake): night.night_id},
         )
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+# threads of the one before spin for a while before they sleep
+REST = 0.1
 # what is measured: does its work and says how many rows that were
 Work = Callable[[], int]
 
@@ -51,6 +53,7 @@ def interleaved(works: Mapping[str, Work], repetitions: int) -> dict[str, dict[s
     for _ in range(repetitions):
         for name, work in works.items():
             gc.collect()
+            time.sleep(REST)
             started = time.perf_counter(), time.process_time()
             rows[name] = work()
             _settle()
