@@ -185,7 +185,7 @@ def score_pyod_loop(rows: Tensor, device: str, batch: int = 32) -> Work:
 def score_limit(
     rows: Tensor, dtype: torch.dtype, device: str, decodings: int = 1, members: int = 1
 ) -> Work:
-    """The matrix products of scoring alone, in the product's chunks, one thread a worker."""
+    """The matrix products of scoring alone, of rows that stay in the cache, one thread a worker."""
     encoder, decoder = products(rows.shape[1])
     size = CHUNK if device == "cpu" else 8192
     one = products_of([*encoder, *decoder * decodings] * members, size, dtype, device)
