@@ -67,7 +67,7 @@ CONTENDERS: dict[str, Contender] = {
         {"variant": "discrete", "prior": "autoregressive", "latent_dim": 200, "categories": 2},
         {"batch_size": 128},
     ),
-    "conditional VAE": Contender({"variant": "conditional"}),
+    "conditional VAE": Contender({"variant": "conditional", "prior": "conditional"}),
 }
 NEAR = ("discrete VAE", "conditional VAE")  # held against the VAE
 
