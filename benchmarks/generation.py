@@ -6,9 +6,8 @@ Samples: the Fréchet and kernel distance of 10,000 drawn pictures to the test p
 of the project's own classifier of digits, by the prior they are drawn from: the standard normal,
 a mixture fitted to the same trained VAE's codes, a flow. Conditional samples: the share that the
 classifier takes for the digit that was asked for; their model's prior is learned for each digit.
-Reconstructions: PSNR and SSIM of test pictures
-from as many numbers as PCA gets. The models are trained here, for a fixed number of steps. Lines
-go to benchmarks/results/generation.csv.
+Reconstructions: PSNR and SSIM of test pictures from as many numbers as PCA gets. The models are
+trained here, for a fixed number of steps. Lines go to benchmarks/results/generation.csv.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from vae_core.models import Model
 
 FILE = "generation.csv"
 STEPS = 800
-CONDITIONAL_STEPS = 8_000
+CONDITIONAL_STEPS = 12_000
 JUDGE_STEPS = 2_000  # of the classifier
 SAMPLES = 10_000
 HELD_OUT = 500

@@ -83,6 +83,7 @@ TRAINED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "β-VAE, β = 8": ({}, {"beta": 8.0}),
     "β-TC-VAE, β = 6": ({}, {"total_correlation": 5.0}),
     "β-TC-VAE, β = 21": ({}, {"total_correlation": 20.0}),
+    "β-TC-VAE, β = 31": ({}, {"total_correlation": 30.0}),
 }
 METHODS = (FACTORS_THEMSELVES, NOISE, COMPONENTS, *TRAINED)
 BETA_VAES = tuple(name for name in TRAINED if name.startswith("β-"))
