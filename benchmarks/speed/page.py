@@ -137,11 +137,20 @@ def _auroc(part: Results) -> list[str]:
             name,
             *(f"{found[m]['fit_seconds']:.1f}" for m in METHODS),
             *(f"{found[m]['auroc']:.3f}" for m in METHODS),
+            f"{found[METHODS[0]]['steps']:,}",
         ]
         for name, found in part["sets"].items()
     ]
-    header = ["set", *(f"{m}, s" for m in METHODS), *(f"{m}, AUROC" for m in METHODS)]
-    return ["## Fitting labelled sets at default settings", "", *markdown.table(header, rows)]
+    header = ["set", *(f"{m}, s" for m in METHODS), *(f"{m}, AUROC" for m in METHODS), "our steps"]
+    return [
+        "## Time to PyOD's AUROC",
+        "",
+        *markdown.paragraph(
+            "PyOD's VAE at its defaults, and the detector with an eighth of its default number of",
+            "steps, a quarter, a half or all of them: the first that finds as much.",
+        ),
+        *markdown.table(header, rows),
+    ]
 
 
 TABLES = {
