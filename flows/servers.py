@@ -210,20 +210,24 @@ def _handlers(handler: Callable[[int, FrameType | None], None] | signal.Handlers
 @contextmanager
 def _undropped() -> Iterator[None]:
     before = sys.unraisablehook
+    again: list[threading.Timer] = []
 
     def send_again(dropped: sys.UnraisableHookArgs) -> None:
         ask = signal.SIGINT if dropped.exc_type is KeyboardInterrupt else None
         number = getattr(dropped.exc_value, "signal", ask)  # Prefect's TerminationSignal names it
-        if number is None:
+        if number not in SIGNALS:
             before(dropped)
-        else:
-            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+            return
+        again.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))
+        again[-1].start()
 
     sys.unraisablehook = send_again
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for timer in again:
+            timer.cancel()
 
 
 def answers(url: str) -> bool:

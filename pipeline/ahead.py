@@ -10,15 +10,20 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+THREADS = 2
 
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int = 2) -> Iterator[R]:
-    """`work` on each item in so many threads; results in order, so many of them waiting at most."""
+
+def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`work` on each item in two threads; results in order, two of them waiting at most.
+
+    An error is raised in its turn. Who stops early waits for what is under way, not for the rest.
+    """
     begun: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(THREADS)
     try:
         for item in items:
             begun.append(pool.submit(work, item))
-            if len(begun) > threads:
+            if len(begun) > THREADS:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -42,7 +42,7 @@ SHARE_LEFT_OUT = 0.05
 
 MOST_CALIBRATION = 4096  # so that a place is an int16
 BLOCK = 128  # so that a count within one is a uint8
-SEVERAL = 32 * BLOCK
+SEVERAL = 8 * BLOCK  # so that the counts before each of them stay in the cache
 JUMP = 0.01
 
 Piece = tuple[np.ndarray, np.ndarray]
@@ -119,11 +119,15 @@ class _Bag:
         """
         place = np.searchsorted(self.edges, scores) + np.searchsorted(self.edges, scores, "right")
         so_far = self.counts.sum() + 1 + np.arange(len(place))
-        above, beside = self._add(place.reshape(-1, min(BLOCK, len(place)))).reshape(2, -1)
+        above, beside = self._add(place.reshape(-1, min(BLOCK, len(place))))
         return (above + lots * beside) / so_far
 
-    def _add(self, place: np.ndarray) -> np.ndarray:
-        """(2, b, m) rows so far in higher places, and in the same one, of b blocks of m rows."""
+    def _add(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Put b blocks of m rows into the bag, by their places (b, m).
+
+        Returns:
+            (b · m,) rows so far in higher places, and in the same one, itself included.
+        """
         blocks, width = len(place), len(self.counts)
         inside = (np.arange(blocks)[:, None] * width + place).ravel()
         counts = np.bincount(inside, minlength=blocks * width).reshape(blocks, width)
@@ -139,7 +143,7 @@ class _Bag:
         equal_now = np.sum((earlier == later) & earlier_in_block, axis=2, dtype=np.uint8)
         above = np.take_along_axis(higher, place, axis=1) + higher_now
         beside = np.take_along_axis(before, place, axis=1) + 1 + equal_now
-        return np.stack([above, beside])
+        return above.ravel(), beside.ravel()
 
 
 def _start(calibration: np.ndarray, alpha: float) -> tuple[_Bag, float]:

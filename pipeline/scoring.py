@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, takewhile
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +46,7 @@ PIECE_ROWS = 2 * GROUP_ROWS
 # in memory at once
 PIECE_CELLS = 1 << 24
 LEAST_ROWS = 8_192  # what one core scores at a time
-ALERT_ROWS = 2_500
+ALERT_ROWS = 2_048  # no more than a chunk of the default model, since chunks are filled up
 
 __all__ = ["NightResult", "score"]
 
@@ -173,12 +175,17 @@ def _close(
     n = len(scorer.calibration["anomaly_score"])
     tell(progress, night.rows, night.rows, "writing alerts, looking for drift")
     with ThreadPoolExecutor(1) as beside:
-        looking = beside.submit(_drift, lake, scorer, night)
-        summed = tally.scored(lake, night, n if config.alerts.fdr else None)
-        decision = decide(lake, scorer, night, summed)
-        if not nights.has_alerts(lake, night):
-            nights.write_alerts(lake, night, _alerts(lake, scorer, night, decision))
-        drift = looking.result()
+        given_up = Event()
+        looking = beside.submit(_drift, lake, scorer, night, given_up)
+        try:
+            summed = tally.scored(lake, night, n if config.alerts.fdr else None)
+            decision = decide(lake, scorer, night, summed)
+            if not nights.has_alerts(lake, night):
+                nights.write_alerts(lake, night, _alerts(lake, scorer, night, decision))
+            drift = looking.result()
+        except BaseException:
+            given_up.set()  # or an interrupted run would wait for a whole night's test
+            raise
     past = nights.history(lake)
     before = next((p for p in past if p.night_id == night.night_id - 1), None)
     refused = tally.quarantined(lake, night, before)
@@ -212,14 +219,18 @@ def _close(
     nights.close(lake, night, facts, run_id)
 
 
-def _drift(lake: Lake, scorer: Scorer, night: Night) -> Drift | None:
-    """The bet against the night's exchangeability with the calibration rows, if asked for."""
+def _drift(lake: Lake, scorer: Scorer, night: Night, given_up: Event) -> Drift | None:
+    """The bet against the night's exchangeability with the calibration rows, if asked for.
+
+    It ends early, and says nothing of use, once `given_up` is set.
+    """
     level = lake.config.alerts.drift_level
     if level is None:
         return None
     calibration = scorer.calibration["anomaly_score"]
     alpha = scorer.thresholds["anomaly_score"].alpha
-    return watch(calibration, tally.scores_in_order(lake, night), level=level, alpha=alpha)
+    pieces = takewhile(lambda _: not given_up.is_set(), tally.scores_in_order(lake, night))
+    return watch(calibration, pieces, level=level, alpha=alpha)
 
 
 def _alerts(
@@ -230,7 +241,7 @@ def _alerts(
     chosen = tally.selected(lake, night, decision.keep).sort_by("_row_id")
     created = nights.now()
 
-    def explained(start: int) -> pa.RecordBatch:
+    def explained(start: int) -> list[pa.RecordBatch]:
         piece = chosen.slice(start, ALERT_ROWS)
         raw = _rows_by_id(lake, piece.column("_row_id").to_numpy())
         cells = to_columns(raw, scorer.encoding)
@@ -245,9 +256,9 @@ def _alerts(
             "created_at": pa.array([created] * count, tables.TIME),
         }
         table = pa.table([columns[name] for name in schema.names], schema=schema)
-        return table.combine_chunks().to_batches()[0]
+        return table.combine_chunks().to_batches()  # more than one where text passes 2 GiB
 
-    return in_order(explained, range(0, chosen.num_rows, ALERT_ROWS))
+    return chain.from_iterable(in_order(explained, range(0, chosen.num_rows, ALERT_ROWS)))
 
 
 def _rows_by_id(lake: Lake, row_ids: np.ndarray) -> pa.Table:

@@ -49,6 +49,20 @@ def test_ranks_by_hand() -> None:
     assert bag.counts.tolist() == [1, 1, 0, 3, 2, 1, 1]
 
 
+@pytest.mark.parametrize("rows", [127, 128, 129, drift.SEVERAL - 1, drift.SEVERAL + 1])
+@pytest.mark.parametrize("draw", [SMOOTH, FEW_VALUES], ids=["smooth", "few"])
+def test_blocks_at_a_time_do_not_matter(
+    draw: Draw, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    calibration, scores = draw(rng, 300), draw(rng, rows) + 0.3
+    together = bet(calibration, scores)
+    monkeypatch.setattr(drift, "SEVERAL", drift.BLOCK)
+    alone = bet(calibration, scores)
+    assert together.log10_capital == pytest.approx(alone.log10_capital, rel=1e-12)
+    assert (together.row_id, together.rows) == (alone.row_id, alone.rows)
+
+
 def test_no_bet_gains_on_average() -> None:
     p = (np.arange(100_000) + 0.5) / 100_000
     gains = drift._gains(p)
@@ -79,8 +93,8 @@ def test_against_the_calibration_rows_alone_the_bet_would_cry_wolf(
     class FixedBag(drift._Bag):
         def p_values(self, scores: np.ndarray, lots: np.ndarray) -> np.ndarray:
             before, p = self.counts, []
-            for start in range(0, len(scores), 128):
-                block = slice(start, start + 128)
+            for start in range(0, len(scores), drift.BLOCK):
+                block = slice(start, start + drift.BLOCK)
                 p.append(super().p_values(scores[block], lots[block]))
                 self.counts = before
             return np.concatenate(p)

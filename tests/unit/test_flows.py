@@ -136,6 +136,24 @@ def test_a_signal_dropped_by_a_callback_comes_again(
     assert capfd.readouterr().err == ""
 
 
+def test_any_other_dropped_exception_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    class LateError(Exception):
+        signal = "timeout"
+
+    class Garbage:
+        def __del__(self) -> None:
+            raise LateError("the real trouble")
+
+    before = sys.unraisablehook
+    sys.unraisablehook = sys.__unraisablehook__  # pytest's own collects them
+    try:
+        with interruptible():
+            Garbage()
+    finally:
+        sys.unraisablehook = before
+    assert "the real trouble" in capfd.readouterr().err
+
+
 def test_a_child_that_ends_by_itself_is_reported_with_its_last_words(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "import sys; sys.exit('no such database')"]
     with Children() as children, pytest.raises(UserError, match="exit code 1") as raised:

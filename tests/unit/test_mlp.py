@@ -35,7 +35,14 @@ def test_an_unknown_activation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "width", "rows"), [(1, 8, 8192), (1, 128, 8192), (4, 128, 2048), (64, 16384, 512)]
+    ("members", "hidden", "width", "rows"),
+    [
+        (1, 8, 8, 8192),
+        (1, 128, 32, 8192),
+        (4, 128, 32, 2048),
+        (64, 16384, 32, 512),
+        (1, 64, 3000, 1024),
+    ],
 )
-def test_rows_at_a_time_fit_the_model(members: int, width: int, rows: int) -> None:
-    assert chunks(ModelConfig(members=members, hidden=(width,)))["cpu"] == rows
+def test_rows_at_a_time_fit_the_model(members: int, hidden: int, width: int, rows: int) -> None:
+    assert chunks(ModelConfig(members=members, hidden=(hidden,)), width)["cpu"] == rows

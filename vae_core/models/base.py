@@ -187,7 +187,7 @@ class Model(nn.Module, ABC):
         check_conditions(layout, config.variant, self.conditional)
         check_network(config.network)
         self.members, self.roles = config.members, config.roles
-        self.chunks = chunks(config)
+        self.chunks = chunks(config, layout.width)
         self.code_width = config.latent_dim_for(layout) if code is None else code
         self.decoded_width = self.code_width
         self.likelihood = Mixed(

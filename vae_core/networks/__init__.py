@@ -65,13 +65,15 @@ DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder}
 # Hidden values of a layer, of all members, while scoring: fewer cost more calls, in which threads
 # wait for each other, more leave the cache.
 HIDDEN_VALUES = 1 << 20
+CELLS = 1 << 22  # of wide rows; the last chunk is filled up, so that few rows cost a whole one
 
 
-def chunks(config: ModelConfig) -> dict[str, int]:
-    """Rows scored at a time, by type of device: one number for a model, whatever the batch."""
+def chunks(config: ModelConfig, width: int) -> dict[str, int]:
+    """Rows (of `width` cells) scored at a time, by type of device: one number for a model."""
     if config.network == "conv":  # a picture's feature maps are larger than a row
         return {"cpu": 64, "cuda": 1024}
-    fit = max(1, HIDDEN_VALUES // (config.members * max(config.hidden, default=1)))
+    hidden = config.members * max(config.hidden, default=1)
+    fit = max(1, min(HIDDEN_VALUES // hidden, CELLS // width))
     return {"cpu": max(512, min(8192, 1 << fit.bit_length() - 1)), "cuda": 8192}
 
 
