@@ -17,7 +17,7 @@ Where what is:
 - how good a model is: quality, review
 - tune: tuning
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
-- a night: nights, scoring, staging, rescoring, tally, explain, finishing, recording
+- a night: nights, scoring, ahead, staging, rescoring, tally, explain, finishing, recording
 - looks at a whole night: decision, fdr, covariate_shift, drift
 - shown to people: report, brief, verdict, sketches, templates, figures, heatmap, canvas, progress
 - command line: cli
