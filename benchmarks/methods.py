@@ -22,19 +22,16 @@ Scores = Callable[[Any], np.ndarray]
 Method = Callable[[Any, int], Scores]
 
 
-def vae_detector(train: Any, seed: int) -> Scores:
-    from pipeline import VAEDetector
+def vae_detector(**settings: Any) -> Method:
+    """This project's detector, with `settings` beside its defaults."""
 
-    detector = VAEDetector(random_state=seed).fit(train)
-    return lambda rows: -detector.score_samples(rows)
+    def fit(train: Any, seed: int) -> Scores:
+        from pipeline import VAEDetector
 
+        detector = VAEDetector(**settings, random_state=seed).fit(train)
+        return lambda rows: -detector.score_samples(rows)
 
-def wary_vae_detector(train: np.ndarray, seed: int) -> Scores:
-    """Told that up to a tenth of the training rows may be anomalies."""
-    from pipeline import VAEDetector
-
-    detector = VAEDetector(trim=0.1, random_state=seed).fit(train)
-    return lambda rows: -detector.score_samples(rows)
+    return fit
 
 
 def knn(train: np.ndarray, seed: int) -> Scores:
@@ -95,8 +92,8 @@ def quiet() -> Iterator[None]:
 OURS = "VAEDetector"
 WARY = "VAEDetector, trim 0.1"
 METHODS: dict[str, Method] = {
-    OURS: vae_detector,
-    WARY: wary_vae_detector,
+    OURS: vae_detector(),
+    WARY: vae_detector(trim=0.1),  # up to a tenth of the training rows may be anomalies
     "kNN": knn,
     "LOF": lof,
     "IForest": isolation_forest,

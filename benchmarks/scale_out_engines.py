@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from benchmarks.memory import most_held
 
 HISTORY, PIECES = 20_000, 8
 NUMBERS = [f"x{i}" for i in range(8)]
@@ -222,7 +223,7 @@ def on_dask(night: Night, workers: int) -> Iterator[Callable[[], float]]:
 
 def peak_mib() -> float:
     """Largest resident memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return most_held() / 2**20
 
 
 @contextmanager

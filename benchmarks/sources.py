@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks import markdown
+from benchmarks.memory import most_held
 
 FILE = Path(__file__).parent / "results" / "sources.csv"
 FIELDS = ["database", "what", "rows", "seconds", "cpu_seconds", "rows_per_second", "peak_mib"]
@@ -131,14 +130,12 @@ def measured(what: str, folder: Path) -> dict[str, float]:
     else:
         rows = ingest(home, config).ingested
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kib = peak if os.uname().sysname == "Linux" else peak // 1024
     return {
         "rows": rows,
         "seconds": round(seconds, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "rows_per_second": round(rows / seconds),
-        "peak_mib": kib // 1024,
+        "peak_mib": most_held() // 2**20,
     }
 
 

@@ -36,7 +36,8 @@ training: {{rows: {in_memory}, stream: {stream}, max_steps: {steps}, batch_size:
 device: cpu
 """
 CHILD = """
-import json, re, sys, time
+import json, sys, time
+from benchmarks.memory import most_held
 from pipeline.config import load_config
 from pipeline.home import Home
 from pipeline.lake import Lake
@@ -46,9 +47,7 @@ from pipeline.training import fit_model
 config, home = load_config(sys.argv[1]), Home.resolve(sys.argv[2])
 lake = Lake(config, home)
 def held():
-    # not ru_maxrss, which begins at what the parent process has held
-    status = open("/proc/self/status").read()
-    return int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) / 1024
+    return most_held() / 2**20
 import pipeline.fitting
 imported, started = held(), time.monotonic()
 material = read_material(lake, make_split(lake, config))

@@ -238,6 +238,7 @@ def write_alerts(lake: Lake, night: Night, batches: Iterable[pa.RecordBatch]) ->
         with pa.ipc.new_stream(spool.name, schema) as sink:
             for batch in batches:
                 sink.write_batch(batch)
+        # Read, not mapped: what is mapped counts as memory, all of it at the end.
         return lake.append_once(
             "alerts",
             lambda: pa.ipc.open_stream(pa.OSFile(spool.name)),

@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import adbench, runs
-from benchmarks.methods import METHODS, OURS, Method, Scores
+from benchmarks.methods import METHODS, OURS, Method, vae_detector
 from benchmarks.quality import PEER
 from benchmarks.speed.size import Size
-from pipeline import VAEDetector
 from vae_core import TrainConfig
 
 # the first three that the benchmark of quality cuts to 20,000 rows
@@ -40,18 +39,11 @@ def _until(name: str, quick: bool) -> dict[str, dict[str, float]]:
     out = {PEER: _found(METHODS[PEER], split, train)}
     for share in SHARES:
         steps = round(share * TrainConfig().max_steps)
-        out[OURS] = {**_found(_with_steps(steps), split, train), "steps": steps}
+        shorter = vae_detector(training={"max_steps": steps})
+        out[OURS] = {**_found(shorter, split, train), "steps": steps}
         if out[OURS]["auroc"] >= out[PEER]["auroc"]:
             break
     return out
-
-
-def _with_steps(steps: int) -> Method:
-    def fit(train: np.ndarray, seed: int) -> Scores:
-        detector = VAEDetector(training={"max_steps": steps}, random_state=seed).fit(train)
-        return lambda rows: -detector.score_samples(rows)
-
-    return fit
 
 
 def _found(method: Method, split: adbench.Split, train: np.ndarray) -> dict[str, float]:

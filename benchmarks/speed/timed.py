@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import io
 import json
-import re
 import resource
 import sys
 import time
@@ -20,6 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.memory import most_held
 
 STARTED = time.perf_counter()
 # before the night, what its steps would import one by one: the store of MLflow's and the drawing
@@ -62,7 +63,7 @@ def main() -> None:
                 print(said.getvalue(), file=sys.stderr)
                 raise
     seconds["whole process"] = time.perf_counter() - STARTED
-    print(json.dumps({"seconds": dict(seconds), "peak_bytes": _most(), "idle_bytes": _idle()}))
+    print(json.dumps({"seconds": dict(seconds), "peak_bytes": most_held(), "idle_bytes": _idle()}))
 
 
 def _wrap(module: Any, path: str, phase: str, seconds: dict[str, float]) -> None:
@@ -79,16 +80,6 @@ def _wrap(module: Any, path: str, phase: str, seconds: dict[str, float]) -> None
             seconds[phase] += time.perf_counter() - before
 
     setattr(module, name, timed)
-
-
-def _most() -> int:
-    """The most bytes that the process has held in memory."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` begins at what the parent process has held
-        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
-        if found:
-            return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _idle() -> int:
