@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -104,23 +105,21 @@ def in_chunks(
     """`compute` over fixed chunks of rows; results (N, ·) on the CPU, in order, as `dtype`."""
     device = model.draws.device
     size = model.chunks[device.type]
+    sheet = _Sheet(len(x), dtype)
 
     @torch.inference_mode()
-    def run(rows: Tensor) -> list[Tensor]:
+    def run(first: int) -> None:
         with single_threaded():
-            out = []
-            for start in range(0, len(rows), size):
-                chunk = rows[start : start + size]
+            for start in range(first, min(first + task, len(x)) or 1, size):
+                chunk = x[start : start + size]
                 missing = size - len(chunk)
                 if missing:
                     chunk = torch.cat([chunk, chunk.new_zeros(missing, chunk.shape[1])])
-                out.append(compute(chunk.to(device))[: size - missing].cpu())
-            return out
+                sheet.write(start, compute(chunk.to(device))[: size - missing])
 
-    if not len(x):
-        return run(x.new_zeros(1, x.shape[1]))[0][:0].to(dtype)
-    done = over_cores(run, x.split(max(ROWS_PER_TASK, size)), device)
-    return _joined([chunk for task in done for chunk in task], dtype)
+    task = max(ROWS_PER_TASK, size)
+    over_cores(run, range(0, len(x) or 1, task), device)
+    return sheet.rows
 
 
 def over_cores(run: Callable[[T], R], tasks: Sequence[T], device: torch.device) -> list[R]:
@@ -152,16 +151,22 @@ def usable_cores() -> int:
     return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
-def _joined(parts: list[Tensor], dtype: torch.dtype) -> Tensor:
-    """One below the other, copied once."""
-    if len(parts) == 1:
-        return parts[0].to(dtype)
-    out = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype)
-    start = 0
-    for part in parts:
-        out[start : start + len(part)] = part
-        start += len(part)
-    return out
+class _Sheet:
+    """Rows on the CPU that several threads write; the first to come tells how wide they are."""
+
+    def __init__(self, count: int, dtype: torch.dtype) -> None:
+        self._count, self._dtype, self._lock = count, dtype, Lock()
+        self.rows: Tensor = torch.empty(0)
+
+    def write(self, start: int, part: Tensor) -> None:
+        """The rows from `start` on; a part that is all of them is kept as it is."""
+        if len(part) == self._count:
+            self.rows = part.to("cpu", self._dtype)
+            return
+        with self._lock:
+            if not len(self.rows):
+                self.rows = torch.empty(self._count, *part.shape[1:], dtype=self._dtype)
+        self.rows[start : start + len(part)] = part
 
 
 def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, silu
 
 from ..columns import round_up
+from .fused import affine, can_fuse
 
 
 class BatchedLinear(nn.Module):
@@ -43,6 +45,12 @@ class BatchedLinear(nn.Module):
         out = torch.baddbmm(bias, x, weight)
         return out if self.outputs == out.shape[-1] else out[..., : self.outputs]
 
+    def one(self, x: Tensor, member: int, activation: str | None = None) -> Tensor:
+        """(N, O) of one member and activated, without a gradient, where `can_fuse` says so."""
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        return affine(x, weight[member], bias[member, 0], activation)[:, : self.outputs]
+
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"silu": silu, "relu": relu}
 
@@ -70,7 +78,7 @@ class MLP(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
-        self.activation = ACTIVATIONS[activation]
+        self.members, self.activation = members, activation
         for width in widths[1:-1]:
             if width % 8:
                 raise ValueError(f"hidden widths must be multiples of 8, got {width}")
@@ -80,7 +88,21 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """(K, N, O) for x (1 or K, N, I); with `members`, of some of the K only."""
+        if can_fuse(x):
+            return self._fused(x, members)
         *hidden, last = self.layers
+        activation = ACTIVATIONS[self.activation]
         for layer in hidden:
-            x = self.activation(layer(x, members), inplace=not torch.is_grad_enabled())
+            x = activation(layer(x, members), inplace=not torch.is_grad_enabled())
         return last(x, members)
+
+    def _fused(self, x: Tensor, members: slice) -> Tensor:
+        """The same, member by member."""
+        *hidden, last = cast("list[BatchedLinear]", list(self.layers))
+        out = []
+        for place, member in enumerate(range(self.members)[members]):
+            h = x[place if len(x) > 1 else 0]
+            for layer in hidden:
+                h = layer.one(h, member, self.activation)
+            out.append(last.one(h, member))
+        return out[0][None] if len(out) == 1 else torch.stack(out)
