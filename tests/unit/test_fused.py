@@ -31,6 +31,24 @@ def test_fused_outputs_are_those_of_separate_operations(
         torch.testing.assert_close(it(x, members), separate, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one input", "an input each"])
+def test_gradients_of_large_products_are_those_of_torch(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, generator = network("silu"), torch.Generator().manual_seed(1)
+    x = torch.randn(1 if shared else 3, 40, 12, generator=generator, requires_grad=True)
+    weights = torch.randn(3, 40, 5, generator=generator)
+    wanted = [x, *it.parameters()]
+    expected = torch.autograd.grad((it(x) * weights).sum(), wanted)
+    monkeypatch.setattr(fused, "_onednn_is_faster", lambda: True)
+    assert not fused.should_train(x, it.layers[0].weight), "too small to be worth it"
+    monkeypatch.setattr(fused, "LARGE", 1)
+    assert fused.should_train(x, it.layers[0].weight)
+    got = torch.autograd.grad((it(x) * weights).sum(), wanted)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_a_build_of_torch_without_the_operation_goes_the_longer_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

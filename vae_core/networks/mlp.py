@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, silu
 
 from ..columns import round_up
-from .fused import affine, can_fuse
+from .fused import affine, can_fuse, should_train, trained
 
 
 class BatchedLinear(nn.Module):
@@ -40,9 +40,12 @@ class BatchedLinear(nn.Module):
         bias: Tensor = self.bias
         if members != slice(None):
             weight, bias = weight[members], bias[members]
-        if len(x) != len(weight):
-            x = x.expand(len(weight), -1, -1)
-        out = torch.baddbmm(bias, x, weight)
+        if should_train(x, weight):
+            out = trained(x, weight, bias)
+        else:
+            if len(x) != len(weight):
+                x = x.expand(len(weight), -1, -1)
+            out = torch.baddbmm(bias, x, weight)
         return out if self.outputs == out.shape[-1] else out[..., : self.outputs]
 
     def one(self, x: Tensor, member: int, activation: str | None = None) -> Tensor:
