@@ -71,7 +71,7 @@ def _paces(title: str, paces: Mapping[str, Any], reference: str) -> list[str]:
 
 def _core(part: Results) -> list[str]:
     lines = [f"## The core, {part['rows']:,} × {part['columns']} float32, PyOD's layers", ""]
-    for batch, paces in part["training"].items():
+    for batch, paces in sorted(part["training"].items(), key=lambda pair: int(pair[0])):
         lines += _paces(f"Training, batch {batch}", paces, "bare loop")
     lines += _paces("Scoring", part["scoring"], "limit fp32")
     lines += _paces("Training 8 members against 1, batch 128", part["ensemble"], "1")
@@ -96,8 +96,8 @@ def _scaling(part: Results) -> list[str]:
     lines = ["## Growth", ""]
     for name, found in part.items():
         if isinstance(found, dict) and "exponent" in found:
-            paces = found["paces"]
-            rows = [[size, f"{pace['rows_per_second']:,.0f}"] for size, pace in paces.items()]
+            paces = {int(size): pace["rows_per_second"] for size, pace in found["paces"].items()}
+            rows = [[f"{size:,}", f"{paces[size]:,.0f}"] for size in sorted(paces)]
             lines += [f"### {name.capitalize()}: exponent {found['exponent']:.2f}", ""]
             lines += markdown.table([name.split()[-1], "rows/s"], rows)
     return lines
@@ -213,7 +213,7 @@ def _judge_core(results: Results) -> list[Floor]:
         floors.append(_ratio(what, _rate(paces, "1"), _rate(paces, "8"), 4, 3, most=True))
     if "core cuda" in results:
         part = results["core cuda"]
-        for batch, paces in part["training"].items():
+        for batch, paces in sorted(part["training"].items(), key=lambda pair: int(pair[0])):
             what = f"training on a card, batch {batch}, × PyOD's loop"
             floors.append(_ratio(what, _rate(paces, "ours"), _rate(paces, "PyOD's loop"), 1, 50))
         on_card = part["card"]["rows_per_second_on_card"]

@@ -13,10 +13,11 @@ from benchmarks.speed.size import Size
 from vae_core.device import choose_device
 
 BATCH = 128
+EPOCH_BATCH = 1024  # of trainings that grow with the rows
 
 
 def run(size: Size, device: str = "auto") -> dict[str, Any]:
-    """Scoring by rows, columns and members, training by members."""
+    """Scoring and training by rows, columns and members."""
     chosen = choose_device(device).type
     few = min(size.rows, 20_000)
     steps = 8 if size.quick else 200
@@ -26,9 +27,13 @@ def run(size: Size, device: str = "auto") -> dict[str, Any]:
         model = contestants.ours(columns, members, device=chosen)
         return contestants.score_terms(model, contestants.codes_of(model, x), x)
 
-    def trained(members: int) -> Work:
-        x = contestants.standardised(few, COLUMNS).to(chosen)
+    def trained(columns: int, members: int) -> Work:
+        x = contestants.standardised(few, columns).to(chosen)
         return contestants.train_ours(x, BATCH, steps, members)
+
+    def epoch(rows: int) -> Work:
+        x = contestants.standardised(rows, COLUMNS).to(chosen)
+        return contestants.train_ours(x, EPOCH_BATCH, max(1, rows // EPOCH_BATCH))
 
     return {
         "scoring by rows": _growth(
@@ -40,8 +45,12 @@ def run(size: Size, device: str = "auto") -> dict[str, Any]:
         "scoring by members": _growth(
             {k: scored(few, COLUMNS, k) for k in size.scale_members}, size, by_row=True
         ),
+        "training by rows": _growth({n: epoch(n) for n in size.train_rows}, size, by_row=False),
+        "training by columns": _growth(
+            {d: trained(d, 1) for d in size.scale_columns}, size, by_row=True
+        ),
         "training by members": _growth(
-            {k: trained(k) for k in size.scale_members}, size, by_row=True
+            {k: trained(COLUMNS, k) for k in size.scale_members}, size, by_row=True
         ),
     }
 
