@@ -214,12 +214,13 @@ class Lake:
         """Rows of `table` as a stream, in no particular order; of `handle`'s version if given."""
         dataset = (handle or self.open(table)).to_pyarrow_dataset()
         # without threads: a scan that is left half-way must not outlive the interpreter; and with
-        # one file in memory at a time, not the five that come by default
+        # one file in memory at a time, not five, and a group or two of its rows, not two million
         scanner = dataset.scanner(
             columns=list(columns) if columns is not None else None,
             filter=where,
             use_threads=False,
             fragment_readahead=1,
+            batch_readahead=1,
         )
         with said_plainly(f"cannot read {self.uri(table)}"):
             yield from (batch for batch in scanner.to_batches() if batch.num_rows)
