@@ -50,6 +50,8 @@ LINES = """
   `either`, …) it is not computed.
 - **The next piece of a night is read and scored while one is written**; its content hash is made of
   the hashes of its files, which are known, where all cells used to be read again (1.5 µs a row).
+- **A scan holds one file and a group or two of its rows**: by default pyarrow reads five files and
+  two million rows ahead, which are gigabytes where alerts carry their raw rows as text.
 - **The test for drift goes in whole blocks** and beside the alerts, whose raw rows and reasons are
   made in two threads.
 - **Columns of many distinct values are stored without a dictionary** (Parquet's is cut at 128 KiB,
