@@ -15,7 +15,7 @@ LINES = """
   ReLU a third of that. `model.activation: relu` is set here: PyOD's network has it, and like is to
   be compared with like; all measurements of quality are of the default, SiLU.
 - **`torch.asinh` is computed number by number** on a processor, and cost as much as all products of
-  a small network. Written with log and sqrt, which are vectorised, it costs a tenth.
+  a small network. Written with log and sqrt, which are vectorised, it costs a fraction (table of pieces above).
 - **The distance to training codes** was the largest cost of a small model. It is made of minima
   over 128 groups of 2,048 codes, which are vectorised, of their smallest, and of their twentieth,
   which NumPy selects three times as fast as torch, in double precision, without which the
@@ -34,12 +34,11 @@ LINES = """
   4,096: 0.8; of 8,192: 0.65. Beyond that the activations leave the cache.
 - **A layer and its activation are one operation** of oneDNN wherever no gradient is wanted: the
   bias and the activation meet the numbers while they are in registers, where every hidden value
-  used to be written and read again for each of them, and SiLU costs a third of what it did. On an
-  AMD EPYC, where oneDNN multiplies twice as fast as MKL, which torch uses by itself, a network with
-  SiLU takes less than half its time, one with ReLU as well. The limit is that of the faster
-  library.
+  used to be written and read again for each of them. On an AMD EPYC, where oneDNN multiplies twice
+  as fast as MKL, which torch uses by itself, networks take about half their time. The limit is
+  that of the faster library.
 - **Threads write their chunks into one table**; joining them afterwards, on one core and in memory
-  that had never been touched, took as long as half of the scoring.
+  that had never been touched, took a fifth to a quarter of the scoring.
 - **What keeps scoring from its limit** is memory and Python's lock, not arithmetic: a layer of a
   chunk of 8,192 rows leaves the cache, smaller pieces cost more turns at the lock. Tried: a
   network's layers over pieces of 512 to 4,096 rows of a chunk (6 to 60 % slower), biases folded
@@ -71,7 +70,7 @@ LINES = """
   before and a C++ compiler where the product runs: it would pay from 73,000 steps on, of which the
   default takes 1,000. Left out.
 - **Large products in training** (over 4 million multiplications) are oneDNN's on AMD's processors,
-  backwards too: pictures train half again as fast. On Intel's the two libraries are alike.
+  backwards too: pictures train half again as fast. It was not measured on Intel's.
 - **bf16 on processors without the instructions** goes by way of fp32 and took twenty times as long
   as fp32 products; the limit is only measured where the hardware has them.
 - **Two torch threads for small products** cost more than they bring, and on a busy machine many

@@ -64,8 +64,8 @@ def should_train(x: Tensor, weight: Tensor) -> bool:
 
 @cache
 def _onednn_is_faster() -> bool:
-    """MKL, which torch multiplies with, takes its slower ways on processors that are not Intel's:
-    half of oneDNN's speed. On Intel's they are alike, and what is known is kept.
+    """MKL, which torch multiplies with, has half of oneDNN's speed on AMD's processors. On others
+    the two were not compared in training, and torch's own products stay.
     """
     told = Path("/proc/cpuinfo")
     return told.exists() and "AuthenticAMD" in told.read_text()
@@ -90,7 +90,7 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _stacked([affine(_of(x, k), w, bias[k, 0]) for k, w in enumerate(weight)])
+        return stacked([affine(of_member(x, k), w, bias[k, 0]) for k, w in enumerate(weight)])
 
     @staticmethod
     @once_differentiable
@@ -98,15 +98,17 @@ class _Affine(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         inputs = None
         if ctx.needs_input_grad[0]:
-            inputs = _stacked([affine(s, w.t()) for s, w in zip(slope, weight, strict=True)])
+            inputs = stacked([affine(s, w.t()) for s, w in zip(slope, weight, strict=True)])
             inputs = inputs.sum(0, keepdim=True) if len(x) < len(weight) else inputs
-        weights = _stacked([affine(_of(x, k).t(), s) for k, s in enumerate(slope)])
+        weights = stacked([affine(of_member(x, k).t(), s) for k, s in enumerate(slope)])
         return inputs, weights, slope.sum(1, keepdim=True)
 
 
-def _of(x: Tensor, member: int) -> Tensor:
+def of_member(x: Tensor, member: int) -> Tensor:
+    """(N, I) one member's of inputs (1 or K, N, I)."""
     return x[member if len(x) > 1 else 0]
 
 
-def _stacked(parts: list[Tensor]) -> Tensor:
+def stacked(parts: list[Tensor]) -> Tensor:
+    """(K, …) members' results; a single one is not copied."""
     return parts[0][None] if len(parts) == 1 else torch.stack(parts)

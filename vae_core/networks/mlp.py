@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, silu
 
 from ..columns import round_up
-from .fused import affine, can_fuse, should_train, trained
+from .fused import affine, can_fuse, of_member, should_train, stacked, trained
 
 
 class BatchedLinear(nn.Module):
@@ -104,8 +104,8 @@ class MLP(nn.Module):
         *hidden, last = cast("list[BatchedLinear]", list(self.layers))
         out = []
         for place, member in enumerate(range(self.members)[members]):
-            h = x[place if len(x) > 1 else 0]
+            h = of_member(x, place)
             for layer in hidden:
                 h = layer.one(h, member, self.activation)
             out.append(last.one(h, member))
-        return out[0][None] if len(out) == 1 else torch.stack(out)
+        return stacked(out)
