@@ -15,7 +15,7 @@ LINES = """
   ReLU a third of that. `model.activation: relu` is set here: PyOD's network has it, and like is to
   be compared with like; all measurements of quality are of the default, SiLU.
 - **`torch.asinh` is computed number by number** on a processor, and cost as much as all products of
-  a small network. Written with log and sqrt, which are vectorised, it costs a fraction (table of pieces above).
+  a small network. Written with log and sqrt, which are vectorised, it costs a sixth.
 - **The distance to training codes** was the largest cost of a small model. It is made of minima
   over 128 groups of 2,048 codes, which are vectorised, of their smallest, and of their twentieth,
   which NumPy selects three times as fast as torch, in double precision, without which the
