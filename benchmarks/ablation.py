@@ -50,11 +50,11 @@ class Change:
 
 CHANGES: dict[str, Change] = {
     "default": Change(),
-    "no denoisers: four plain VAEs": Change(model={"denoisers": 0}),
+    "no denoisers: two plain VAEs": Change(model={"denoisers": 0}),
     "denoisers without noise": Change(training={"denoiser_noise": 0.0}),
     "denoisers at β = 1": Change(training={"denoiser_beta": 1.0}),
     "noise 0.3 for every member": Change(training={"noise": 0.3}),
-    "one pair of members": Change(model={"members": 2}),
+    "two pairs of members": Change(model={"members": 4}),
     "latent of 2": Change(model={"latent_dim": 2}),
     "variance fixed at 1": Change(model={"learned_variance": False}),
     "oddest 15 % of the codes forgotten": Change(training={"forget": 0.15}),

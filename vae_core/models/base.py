@@ -68,7 +68,7 @@ class ModelConfig:
     """
 
     variant: str = "vae"
-    members: int = 4
+    members: int = 2
     denoisers: int | None = None
     latent_dim: int | None = None
     hidden: tuple[int, ...] = (128, 128)
