@@ -160,7 +160,7 @@ def train(
     small = min(config.batch_size, len(rows)) * model.members * widest < SMALL_STEP
     with single_threaded() if small else nullcontext():
         generator = torch.Generator(device=rows.device).manual_seed(seed)
-        model.start_prior(rows, generator)
+        model.start(rows, generator)
         with flat([p for p in model.parameters() if p.requires_grad]) as parameters:
             return _train(
                 model, parameters, rows, validation[:VALIDATION_ROWS], config, seed, generator,

@@ -192,6 +192,24 @@ def test_training_cools_relaxed_codes_and_scores_take_hard_ones() -> None:
     assert len(run(model.train(), x[None], noise).z.unique()) > 100
 
 
+def test_no_latent_settles_on_one_value_for_all_rows() -> None:
+    """What is usual of all rows, here 24 columns that are nearly constant, needs no code."""
+    g = torch.Generator().manual_seed(0)
+    layout = Layout(0, 32, (), ())
+    shares = torch.tensor([0.98] * 12 + [0.02] * 12)
+    usual = (torch.rand(2000, 24, generator=g) < shares).float()
+    groups = (torch.rand(2000, 4, generator=g) < 0.5).float().repeat(1, 2)
+    x = torch.cat([usual, groups, torch.zeros(2000, layout.width - 32)], dim=1)
+    config = ModelConfig(
+        variant="discrete", members=2, latent_dim=12, categories=2, prior="autoregressive"
+    )
+    model = build_model(layout, config)
+    train(model, x, x[:200], TrainConfig(learning_rate=8e-3, max_steps=200, patience=100))
+    with torch.no_grad():
+        shares_of_values = model.eval().encode(x[None]).mu.mean(1)  # (K, L·C)
+    assert (shares_of_values > 0.02).all()
+
+
 @pytest.mark.slow
 def test_the_elbo_of_training_is_that_of_scores() -> None:
     """Relaxed codes carry more than hard ones can: a long training lives on the difference."""

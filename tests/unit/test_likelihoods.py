@@ -10,6 +10,7 @@ from torch.distributions import StudentT as TorchStudentT
 
 from vae_core.columns import Layout
 from vae_core.likelihoods import Bernoulli, Categorical, Gaussian, Mixed, StudentT
+from vae_core.likelihoods.usual import usual_outputs
 
 K, S, N = 2, 3, 50
 LAYOUT = Layout(numeric=2, binary=1, categories=(4, 3), nullable=(0, 3))
@@ -28,6 +29,18 @@ def rows(generator: torch.Generator) -> torch.Tensor:
     x[::5, LAYOUT.one_hots[0]] = 0
     x[::5, LAYOUT.mask] = 0
     return x[None, None]
+
+
+@pytest.mark.parametrize("numeric", ["gaussian", "student_t"])
+def test_usual_outputs_have_the_means_of_the_rows(numeric: str) -> None:
+    likelihood = Mixed(LAYOUT, K, numeric=numeric)
+    x = rows(torch.Generator().manual_seed(0))[0, 0]
+    found = likelihood.mean(usual_outputs(likelihood, x, K).expand(K, 1, 1, -1))[:, 0, 0]
+    # a missing cell says nothing about the value that it would have had
+    seen = torch.ones(N, LAYOUT.width)
+    seen[::5, 0] = seen[::5, LAYOUT.one_hots[0]] = 0
+    expected = (x * seen).sum(0) / seen.sum(0)
+    torch.testing.assert_close(found, expected.expand(K, -1), atol=0.1, rtol=0)
 
 
 def test_gaussian_has_every_constant() -> None:

@@ -241,8 +241,8 @@ class Model(nn.Module, ABC):
         """p(z), or p(z|y) for the conditions of rows x (1 or K, N, W)."""
         return self.latent_prior.distribution(self.encode)
 
-    def start_prior(self, rows: Tensor, generator: torch.Generator) -> None:
-        """Let the prior take a first guess from training rows (N, W) before training."""
+    def start(self, rows: Tensor, generator: torch.Generator) -> None:
+        """Take first guesses from training rows (N, W), on the model's device, before training."""
         self.latent_prior.start(rows, generator)
 
     def fit_prior(self, rows: Tensor, seed: int) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..columns import Layout
 from ..latents import CategoricalLatents, quasi_normal_draws
+from ..likelihoods.usual import usual_outputs
 from ..priors import LatentPrior, UniformPrior, build_prior
 from .base import Model, ModelConfig
 
@@ -18,6 +19,9 @@ class DiscreteVAE(Model):
     categorical model all along. Without `straight_through` it draws relaxed codes, whose
     temperature falls from the first to the last of `temperature`: a long training learns to say
     in their fractions what the hard codes of scores cannot.
+
+    The decoder adds to the outputs of the usual row: codes that had to learn that row first would
+    take one value for all rows, and a latent so sure of itself has no gradient to leave it by.
 
     Args:
         layout: of the encoded rows.
@@ -53,7 +57,12 @@ class DiscreteVAE(Model):
         )
         self.straight_through = config.straight_through
         self.first, self.last = config.temperature
+        self.register_buffer("usual", torch.zeros(self.likelihood.parameter_width))
         self.anneal(0.0)
+
+    def start(self, rows: Tensor, generator: torch.Generator) -> None:
+        super().start(rows, generator)
+        self.usual = usual_outputs(self.likelihood, rows, self.members)
 
     def anneal(self, progress: float) -> None:
         self.temperature = self.first * (self.last / self.first) ** progress
@@ -66,6 +75,9 @@ class DiscreteVAE(Model):
             hard=self.straight_through or not self.training,
             straight_through=self.straight_through and self.training,
         )
+
+    def decode(self, z: Tensor, x: Tensor | None = None, members: slice = slice(None)) -> Tensor:
+        return super().decode(z, x, members) + self.usual
 
 
 def _check(config: ModelConfig) -> None:
