@@ -65,7 +65,7 @@ CONTENDERS: dict[str, Contender] = {
     "hierarchical VAE": Contender({"variant": "hierarchical"}),
     "discrete VAE": Contender(
         {"variant": "discrete", "prior": "autoregressive", "latent_dim": 200, "categories": 2},
-        {"batch_size": 128, "learning_rate": 2e-3, "warmup": 0.3},
+        {"batch_size": 128, "learning_rate": 2e-3, "warmup": 0.02},
     ),
     "conditional VAE": Contender({"variant": "conditional", "prior": "conditional"}),
 }
