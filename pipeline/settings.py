@@ -105,7 +105,7 @@ class ModelSettings(Section):
     """Shape of the model; the fields of `vae_core.ModelConfig`."""
 
     variant: str = Field("vae", description="which model; see vae_core/models")
-    members: int = Field(4, ge=1, description="networks trained side by side; scores are means")
+    members: int = Field(2, ge=1, description="networks trained side by side; scores are means")
     denoisers: int | None = Field(
         None, ge=0, description="members that learn to denoise; null: half of them"
     )

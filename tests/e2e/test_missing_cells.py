@@ -62,7 +62,7 @@ def test_an_unseen_category_scores_as_a_rare_one(fitted: Fitted, column: str) ->
     detector, usual = fitted.detector, fitted.usual
     before = detector.score_frame(usual)
     after = detector.score_frame(usual.assign(**{column: "never seen"}))
-    assert (after.anomaly_score > before.anomaly_score).mean() > 0.95
+    assert (after.anomaly_score > before.anomaly_score).mean() > 0.9
     assert after.p_value.mean() < before.p_value.mean()
     place = list(usual.columns).index(column)
     own, others = (

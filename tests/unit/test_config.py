@@ -119,7 +119,7 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
             START + "model: {variant: flow}\ntraining: {total_correlation: 2}",
             "`training.total_correlation`: a model of variant flow has no independent Gaussian",
         ),
-        (START + "model: {denoisers: 4}", "`model`: `denoisers` must be fewer than the 4 members"),
+        (START + "model: {denoisers: 4}", "`model`: `denoisers` must be fewer than the 2 members"),
         (START + "model: {members: 1, denoisers: 1}", "must be fewer than the 1 members, got 1"),
         (START + "model: {variant: flow, latent_dim: 1}", "`model.latent_dim`: a flow couples"),
         (START + "model: {prior: flow, latent_dim: 1}", "`model.latent_dim`: a flow couples"),
