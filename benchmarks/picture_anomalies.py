@@ -199,7 +199,7 @@ def section(results: Path, images: Path) -> Section:
     lines += markdown.paragraph(
         f"`python -m benchmarks.picture_anomalies`: AUROC on {MOST_TEST} normal and as many odd",
         f"test pictures; up to {MOST_TRAIN:,} training pictures and {STEPS['mlp']} steps",
-        f"({STEPS['conv']} on CIFAR-10), so that all of it takes minutes; seeds",
+        f"({STEPS['conv']} on CIFAR-10), an hour of a core in all; seeds",
         f"{markdown.listed(sorted(done.seed.unique()))}. Raw likelihood is known to take smooth",
         "pictures of another set for the likeliest of all: less the complexity of the picture, or",
         "as likelihood regret, it does not have to.",
