@@ -84,8 +84,7 @@ def _of_rows(
             1, count, len(x), model.draws.shape[1], generator=generator, device=x.device
         )
         z = posterior.rsample(noise)
-        value, mask = model.likelihood.log_prob(model.decode(z, x[None]), x[None, None])
-        log_weight = value.sum(-1) if mask is None else value.sum(-1) + mask.sum(-1)
+        log_weight = model.likelihood.log_prob(model.decode(z, x[None]), x[None, None]).per_row
         log_weight = log_weight + prior.log_prob(z).sum(-1) - posterior.log_prob(z).sum(-1)
         log_weight = log_weight[generative].double()
         first = torch.logaddexp(first, log_weight.logsumexp(1))

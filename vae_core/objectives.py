@@ -74,8 +74,7 @@ def run(model: Model, x: Tensor, noise: Tensor, target: Tensor | None = None) ->
     # a log-probability sums hundreds of terms: never in the half precision of the networks
     parameters = model.decode(z, x).float()
     judged = (x if target is None else target)[:, None]
-    value, mask = model.likelihood.log_prob(parameters, judged)
-    per_row = value.sum(-1) if mask is None else value.sum(-1) + mask.sum(-1)
+    per_row = model.likelihood.log_prob(parameters, judged).per_row
     kl = model.prior(x).kl(posterior, z)
     over_draws = per_row.squeeze(1) if per_row.shape[1] == 1 else per_row.mean(dim=1)
     parts = ElboParts(over_draws, kl, z.shape[-1] // model.categories)

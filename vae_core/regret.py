@@ -72,6 +72,5 @@ def _chunk_regret(model: Model, x: Tensor, steps: int) -> Tensor:
 def _elbo(model: Model, rows: Tensor, posterior: DiagonalGaussian) -> Tensor:
     """(K, N) nats of scaled units, by the model's fixed draws."""
     z = posterior.rsample(model.draws[:, None])
-    value, mask = model.likelihood.log_prob(model.decode(z, rows), rows[:, None])
-    total = value.sum(-1) if mask is None else value.sum(-1) + mask.sum(-1)
-    return total.mean(1) - model.prior(rows).kl(posterior, z).sum(-1)
+    per_row = model.likelihood.log_prob(model.decode(z, rows), rows[:, None]).per_row
+    return per_row.mean(1) - model.prior(rows).kl(posterior, z).sum(-1)

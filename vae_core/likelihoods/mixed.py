@@ -26,6 +26,12 @@ class Terms(NamedTuple):
     value: Tensor
     mask: Tensor | None
 
+    @property
+    def per_row(self) -> Tensor:
+        """(K, S, N) log p(row|z), nats."""
+        value = self.value.sum(-1)
+        return value if self.mask is None else value + self.mask.sum(-1)
+
 
 class Mixed(nn.Module):
     """Numeric, Bernoulli, categorical and image blocks side by side, then the mask's Bernoulli.

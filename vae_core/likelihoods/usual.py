@@ -24,12 +24,10 @@ def usual_outputs(likelihood: Mixed, rows: Tensor, members: int) -> Tensor:
         members: K of the likelihood.
     """
     some = rows[:: max(1, len(rows) // ROWS)][None, None]
-    terms = members * some.shape[2]
     outputs = nn.Parameter(torch.zeros(likelihood.parameter_width, device=rows.device))
     optimizer = AdamW(outputs, weight_decay=0.0)
     for _ in range(STEPS):
-        value, mask = likelihood.log_prob(outputs.expand(members, 1, 1, -1), some)
-        total = value.sum() if mask is None else value.sum() + mask.sum()
-        (outputs.grad,) = torch.autograd.grad(-total / terms, outputs)
+        per_row = likelihood.log_prob(outputs.expand(members, 1, 1, -1), some).per_row
+        (outputs.grad,) = torch.autograd.grad(-per_row.mean(), outputs)
         optimizer.step(PACE)
     return outputs.detach()
