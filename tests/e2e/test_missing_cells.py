@@ -32,7 +32,7 @@ def fitted() -> Fitted:
     history, _ = mixed_tables.read(ROOT / "data/network/history.parquet", config, {})
     night, attack = mixed_tables.read(ROOT / "data/network/night-6.parquet", config, {})
     train = history.sample(1500, random_state=0)
-    detector = VAEDetector(max_epochs=20, random_state=0).fit(blanked(train, 0.05, seed=0))
+    detector = VAEDetector(random_state=0).fit(blanked(train, 0.05, seed=0))
     return Fitted(
         detector,
         night[~attack].sample(300, random_state=0),
@@ -62,7 +62,7 @@ def test_an_unseen_category_scores_as_a_rare_one(fitted: Fitted, column: str) ->
     detector, usual = fitted.detector, fitted.usual
     before = detector.score_frame(usual)
     after = detector.score_frame(usual.assign(**{column: "never seen"}))
-    assert (after.anomaly_score > before.anomaly_score).mean() > 0.9
+    assert (after.anomaly_score > before.anomaly_score).mean() > 0.95
     assert after.p_value.mean() < before.p_value.mean()
     place = list(usual.columns).index(column)
     own, others = (
