@@ -67,6 +67,7 @@ def test_likelihood_floors(
     # what has not run yet has reached nothing
     assert verdicts(section.floors) == [*expected[:2], MISSED, expected[2]]
     assert f"| VAE | {vae:.2f} ± 0.70 | – | 5 | 8 |" in section.lines
+    assert "Trained for other times, in minutes: VampPrior 9." in section.lines
 
 
 def test_generation_floors(tmp_path: Path) -> None:
