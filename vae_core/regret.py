@@ -9,8 +9,9 @@ Legend: G generative members, S draws, N rows, L latents.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .adamw import AdamW
 from .latents import DiagonalGaussian
 from .models import Model
 from .scores import in_chunks
@@ -53,18 +54,14 @@ def _chunk_regret(model: Model, x: Tensor, steps: int) -> Tensor:
                 "likelihood regret needs a Gaussian posterior, this model's is "
                 f"{type(start).__name__}"
             )
-        point = [start.mu.detach().clone(), start.logvar.detach().clone()]
-        for one in point:
-            one.requires_grad_(True)
-        optimizer = torch.optim.Adam(point, lr=RATE)
+        point = nn.Parameter(torch.stack([start.mu, start.logvar]).detach())
+        optimizer = AdamW(point, weight_decay=0.0)
         first = best = _elbo(model, rows, DiagonalGaussian(*point)).detach()
         for _ in range(steps):
             elbo = _elbo(model, rows, DiagonalGaussian(*point))
             best = torch.maximum(best, elbo.detach())
-            gradients = torch.autograd.grad(-elbo.sum(), point)
-            for one, gradient in zip(point, gradients, strict=True):
-                one.grad = gradient
-            optimizer.step()
+            (point.grad,) = torch.autograd.grad(-elbo.sum(), point)
+            optimizer.step(RATE)
         best = torch.maximum(best, _elbo(model, rows, DiagonalGaussian(*point)).detach())
         return (best - first)[model.roles.generative].mean(0)[:, None]
 

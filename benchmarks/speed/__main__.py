@@ -29,6 +29,7 @@ PARTS = {
     "core": "benchmarks.speed.core",
     "scaling": "benchmarks.speed.scaling",
     "peers": "benchmarks.speed.peers",
+    "install": "benchmarks.speed.install",
     "cold": "benchmarks.speed.cold",
     "night": "benchmarks.speed.night",
     "large": "benchmarks.speed.large",

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import runs
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import contestants, page
+from benchmarks.speed import contestants, install, page
 from benchmarks.speed.network import Plain, flops
 from benchmarks.speed.scaling import exponent
 
@@ -49,7 +49,7 @@ def test_the_core_is_measured_and_the_page_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["scaling", "peers", "cold", "night", "large", "auroc"])
+@pytest.mark.parametrize("part", ["scaling", "peers", "install", "cold", "night", "large", "auroc"])
 def test_every_part_is_measured(part: str, tmp_path: Path) -> None:
     for package in {"peers": ("pyod", "pythae"), "auroc": ("pyod",)}.get(part, ()):
         pytest.importorskip(package)
@@ -58,6 +58,13 @@ def test_every_part_is_measured(part: str, tmp_path: Path) -> None:
     speed.main([part, "--quick", "--device", "cpu", "--results", str(tmp_path)])
     assert json.loads((tmp_path / speed.FILE).read_text())[part]["quick"]
     assert (tmp_path / "performance.md").read_text().startswith("# Performance")
+
+
+def test_an_installation_is_what_the_product_needs_and_no_more() -> None:
+    brought = install.closure(install.PRODUCT)
+    assert {"torch", "prefect", "mlflow-skinny", "annotated-types"} <= set(brought)
+    assert not {install.PRODUCT, "pytest", "moto", "dask"} & set(brought)
+    assert install.installed_bytes("torch") > 100 << 20
 
 
 def test_unknown_parts_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
