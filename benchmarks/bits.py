@@ -31,7 +31,7 @@ TRIAL_STEPS = 10
 SHARED_MODEL: dict[str, Any] = {
     "members": 1,
     "denoisers": 0,
-    "latent_dim": 128,
+    "latent_dim": 256,
     "network": "conv",
     "channels": (32, 64, 64),
     "blocks": 1,
@@ -40,7 +40,7 @@ SHARED_MODEL: dict[str, Any] = {
 }
 TRAINING: dict[str, Any] = {
     "batch_size": 64,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "weight_decay": 0.0,
     "drop": 0.0,
     "max_epochs": 10**6,
@@ -81,13 +81,13 @@ def measure(key: runs.Key, data: Path, device: str) -> runs.Line:
     config = ModelConfig(**SHARED_MODEL | CONTENDERS[key["model"]])
     clock = time.process_time if device == "cpu" else time.perf_counter
 
-    def fit(steps: int) -> tuple[Model, float]:
+    def fit(steps: int, looks: int) -> tuple[Model, float]:
         model = build_model(layout, config, key["seed"]).to(device)
         started = clock()
         train(
             model,
             rows[:-VALIDATION],
-            rows[-VALIDATION:],
+            rows[len(rows) - looks :],
             TrainConfig(**TRAINING, max_steps=steps),
             seed=key["seed"],
             report=lambda entry: print(
@@ -98,10 +98,10 @@ def measure(key: runs.Key, data: Path, device: str) -> runs.Line:
         )
         return model.eval(), clock() - started
 
-    fit(1)
-    _, trial = fit(TRIAL_STEPS)
+    fit(1, 1)
+    _, trial = fit(TRIAL_STEPS, 1)  # few steps are looked at often: hence one picture to look at
     steps = max(TRIAL_STEPS, round(60 * key["minutes"] / trial * TRIAL_STEPS))
-    model, seconds = fit(steps)
+    model, seconds = fit(steps, VALIDATION)
     bound = importance_weighted_log_prob(model, test, DRAWS, seed=0)[0].double().cpu()
     bits = _bits(model, bound)
     return {

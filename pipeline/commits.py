@@ -34,6 +34,7 @@ def commit(
     stream: pa.RecordBatchReader,
     transactions: dict[str, int],
     anew: bool = False,
+    group_rows: int = GROUP_ROWS,
 ) -> bool:
     """Write rows with their transaction ids, or nothing.
 
@@ -42,6 +43,7 @@ def commit(
         stream: rows.
         transactions: version by application id.
         anew: replace the table's rows and columns by the stream's.
+        group_rows: rows that a reader will have in memory at once, and this writer before it.
 
     Returns:
         False where another writer was first.
@@ -59,7 +61,7 @@ def commit(
             commit_properties=_carrying(transactions),
             writer_properties=WriterProperties(
                 compression="ZSTD",
-                max_row_group_size=GROUP_ROWS,
+                max_row_group_size=group_rows,
                 dictionary_page_size_limit=DICTIONARY_BYTES,
             ),
         ),

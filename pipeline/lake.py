@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pipeline.commits import commit, number, reached, until_settled
+from pipeline.commits import GROUP_ROWS, commit, number, reached, until_settled
 from pipeline.config import Config
 from pipeline.errors import SchemaError, StoreError, TableMissingError
 from pipeline.home import Home
@@ -24,6 +24,7 @@ from pipeline.stores import reason, said_plainly
 from pipeline.tables import TABLES, column_differences, in_schema
 
 PIECE_ROWS = 131_072
+ALERT_GROUP_ROWS = 8_192  # each carries its raw row and its reasons as text
 PROPERTIES = {
     # statistics of the columns that reads select on; the default is the first 32 of them
     "ingested": {"delta.dataSkippingStatsColumns": "_row_id,_source,_source_hash"},
@@ -168,7 +169,8 @@ class Lake:
             if reached(handle, transactions):
                 return False
             stream = data.to_reader() if isinstance(data, pa.Table) else data()
-            return True if commit(handle, stream, transactions) else None
+            rows = ALERT_GROUP_ROWS if table == "alerts" else GROUP_ROWS
+            return True if commit(handle, stream, transactions, group_rows=rows) else None
 
         return until_settled(self, table, attempt)
 
