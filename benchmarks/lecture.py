@@ -33,7 +33,10 @@ def mnist_reconstruction(data: Path) -> Figure:
 
     rows = {"picture": _read(data, "mnist/mnist.npz", "x_test")[:24]}
     back = _digits(data).reconstruct(rows)["picture"]
-    return reconstruction_grid(rows["picture"], back, "Digits never seen, and what comes back")
+    return reconstruction_grid(
+        {"input": rows["picture"], "reconstruction": back},
+        "Digits never seen, and what comes back",
+    )
 
 
 def mnist_generation(data: Path) -> Figure:

@@ -27,7 +27,7 @@ SHOWN_NIGHTS = 30
 DRAWN_ROWS = 400
 MADE = {
     "reconstructions": "Calibration pictures, each above its reconstruction",
-    "samples_by_label": "Drawn from the model for each label",
+    "samples_by_label": "Drawn from the model for each value of the condition",
     "samples": "Drawn from the model",
     "interpolation": "From one picture to another through the latent space",
     "traversal": "One latent moved at a time, the most telling one first",
@@ -64,7 +64,8 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "made": _made(lake, scorer),
         "unit": UNITS.get(scorer.score_kind, "standardised units"),
         "origin": f"Rows {night.first:,} to {night.last:,} of {config.name}. This page can be "
-        f"written again from the tables: vae-anomaly report --night {night.night_id}.",
+        f"written again from the tables: vae-anomaly report {config.path.name} "
+        f"--night {night.night_id}.",
     }
 
 

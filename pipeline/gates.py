@@ -91,7 +91,8 @@ def has_not_collapsed(scorer: Scorer) -> Gate:
     if not scorer.model.has_elbo:
         return Gate("no collapse", True, "an autoencoder has no posterior to collapse")
     seen = scorer.diagnostics
-    used = f"{seen.get('active_units', float('nan')):.1f} of {seen.get('latent_dim', '?')} latents"
+    active = round(seen.get("active_units", float("nan")), 1)
+    used = f"{active:g} of {seen.get('latent_dim', '?')} latents"
     collapsed = bool(seen.get("collapsed", False))
     detail = f"{used} are active" + (", none in some member" if collapsed else "")
     return Gate("no collapse", not collapsed, detail)

@@ -139,7 +139,8 @@ def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:
 
 def _some_scores(lake: Lake, night: Night) -> np.ndarray:
     step = -(-night.rows // DRAWN_SCORES)
-    return np.concatenate([piece[::step] for piece in tally.scores(lake, night)])
+    # copies: a view would hold the whole piece
+    return np.concatenate([piece[::step].copy() for piece in tally.scores(lake, night)])
 
 
 def _mlflow_error() -> type[Exception]:

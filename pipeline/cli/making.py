@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,7 +17,10 @@ Output = Annotated[Path, typer.Option(help="File to write: .parquet for rows, .p
 VersionNumber = Annotated[int | None, typer.Option(help="Version. Default: the champion.")]
 RowIds = Annotated[
     str | None,
-    typer.Option(help="Row ids such as 1-24 or 3,9,40. Default: the first calibration rows."),
+    typer.Option(
+        callback=lambda named: _named(named),
+        help="Row ids such as 1-24 or 3,9,40. Default: the first calibration rows.",
+    ),
 ]
 Steps = Annotated[int, typer.Option(min=2, help="Steps, both ends included.")]
 Given = Annotated[
@@ -30,7 +33,9 @@ def generate(
     config: ConfigPath = DEFAULT_CONFIG,
     output: Output = Path("generated.parquet"),
     count: Annotated[int, typer.Option(min=1, help="Rows to draw.")] = 100,
-    how: Annotated[str, typer.Option(help="prior, or mixture: fitted to codes.")] = "prior",
+    how: Annotated[
+        Literal["prior", "mixture"], typer.Option(help="The mixture is fitted to training codes.")
+    ] = "prior",
     given: Given = None,
     version: VersionNumber = None,
     seed: Seed = 0,
@@ -104,7 +109,7 @@ def interpolate(
     config: ConfigPath = DEFAULT_CONFIG,
     output: Output = Path("interpolated.png"),
     steps: Steps = 9,
-    path: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
+    path: Annotated[Literal["linear", "spherical"], typer.Option(help="Kind of way.")] = "linear",
     version: VersionNumber = None,
 ) -> None:
     """Walk from one row to another through the latent space.
@@ -165,7 +170,7 @@ def compress(
     config: ConfigPath = DEFAULT_CONFIG,
     output: Output = Path("compressed.parquet"),
     rows: RowIds = None,
-    step: Annotated[float, typer.Option(help="Step of the quantiser, above 0.")] = 0.5,
+    step: Annotated[float, typer.Option(min=1e-6, help="Step of the quantiser.")] = 0.5,
     version: VersionNumber = None,
 ) -> None:
     """Turn rows into whole numbers; say how many bits they take and what is lost.
@@ -192,6 +197,19 @@ def _make(config: Path, version: int | None, output: Path, work: Callable[[Sourc
     console = terminal()
     facts(console, f"{loaded.name}, version {source.version}", made.facts)
     console.print(f"Written to {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _named(rows: str | None) -> str | None:
+    """The same; what names no rows is refused before anything is loaded.
+
+    Raises:
+        MakingError: it does not.
+    """
+    if rows is not None:
+        from pipeline.making import row_ids
+
+        row_ids(rows)
+    return rows
 
 
 def _pair(text: str) -> tuple[str, str]:

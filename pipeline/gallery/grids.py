@@ -5,7 +5,7 @@ Legend: N pictures, H × W pixels, C channels: (N, H, W, C) or (N, H, W), uint8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,17 +31,11 @@ def picture_grid(pictures: Pictures, title: str = "", across: int = 10) -> Figur
     return _draw(_lines(pictures, across), title, [])
 
 
-def reconstruction_grid(
-    real: Pictures,
-    reconstructed: Pictures,
-    title: str = "",
-    names: tuple[str, str] = ("input", "reconstruction"),
-    across: int = 12,
-) -> Figure:
-    """Each picture above what the model makes of it."""
-    above, below = _lines(real, across), _lines(reconstructed, across)
-    lines = [line for pair in zip(above, below, strict=True) for line in pair]
-    return _draw(lines, title, list(names) * len(above), every=2)
+def reconstruction_grid(kinds: Mapping[str, Pictures], title: str = "", across: int = 12) -> Figure:
+    """Each picture above what becomes of it: as many of every kind, by its name."""
+    cut = [_lines(pictures, across) for pictures in kinds.values()]
+    lines = [line for together in zip(*cut, strict=True) for line in together]
+    return _draw(lines, title, list(kinds) * len(cut[0]), every=len(kinds))
 
 
 def conditional_grid(pictures: Pictures, labels: Sequence[Any], title: str = "") -> Figure:

@@ -70,7 +70,9 @@ def _of_pictures(
     walk = scorer.traverse(steps=STEPS)
     names = [f"latent {latent}" for latent in walk.latents]
     out = {
-        "reconstructions": reconstruction_grid(shown[image], scorer.reconstruct(shown)[image]),
+        "reconstructions": reconstruction_grid(
+            {"input": shown[image], "reconstruction": scorer.reconstruct(shown)[image]}
+        ),
         "traversal": walk_grid(
             walk.rows[image],
             len(walk.values),
@@ -84,7 +86,8 @@ def _of_pictures(
         start = {name: values[:pairs] for name, values in shown.items()}
         end = {name: values[pairs : 2 * pairs] for name, values in shown.items()}
         between = scorer.interpolate(start, end, steps=STEPS)[image]
-        out["interpolation"] = walk_grid(between, STEPS, [""] * pairs, "Interpolation")
+        title = "Ways from one picture to another"
+        out["interpolation"] = walk_grid(between, STEPS, [""] * pairs, title)
     if scorer.model.has_elbo:
         out["samples"] = picture_grid(scorer.generate(60)[image], "Drawn from the model", 12)
         condition = next(iter(scorer.encoding.conditions), None)
@@ -92,5 +95,7 @@ def _of_pictures(
             labels = list(condition.categories[:12])
             told = np.repeat(np.array(labels, dtype=object), 10)
             drawn = scorer.generate(len(told), condition={condition.name: told})[image]
-            out["samples_by_label"] = conditional_grid(drawn, labels, "Drawn for each label")
+            out["samples_by_label"] = conditional_grid(
+                drawn, labels, f"Drawn for each {condition.name}"
+            )
     return out

@@ -13,7 +13,7 @@ from pipeline.making.operations import (
     traverse,
 )
 from pipeline.making.output import Made, check_output, write
-from pipeline.making.source import MakingError, Source, open_version
+from pipeline.making.source import MakingError, Source, open_version, row_ids
 
 __all__ = [
     "Made",
@@ -27,6 +27,7 @@ __all__ = [
     "interpolate",
     "open_version",
     "reconstruct",
+    "row_ids",
     "traverse",
     "write",
 ]

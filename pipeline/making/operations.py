@@ -43,16 +43,18 @@ def generate(
     labels = _labels(scorer, count, given)
     drawn = asked(lambda: scorer.generate(count, seed, how=how, condition=labels or None))
     title = f"{count:,} rows drawn from the {'model' if how == 'prior' else 'mixture of codes'}"
+    title += "".join(f", {name} {value}" for name, value in (given or {}).items())
 
     def draw() -> Figure:
         if source.image is None:
             _, real = source.rows(most=BESIDE)
             return gallery.marginals(drawn, spelled(scorer, real))
         pictures = drawn[source.image]
-        told = next(iter(labels.values()), None)
-        values = [] if told is None else list(dict.fromkeys(told.tolist()))
-        if len(values) > 1 and count >= 2 * len(values):
-            return gallery.conditional_grid(*_by_label(pictures, told, values), title)
+        name = next((name for name in labels if name not in (given or {})), None)
+        values = [] if name is None else list(dict.fromkeys(labels[name].tolist()))
+        if name is not None and len(values) > 1 and count >= 2 * len(values):
+            shown, lines = _by_label(pictures, labels[name], values)
+            return gallery.conditional_grid(shown, [f"{name} {value}" for value in lines], title)
         return gallery.picture_grid(pictures[:100], title)
 
     return Made({**drawn, **labels}, draw, {"rows": count, "drawn from": how, "seed": seed})
@@ -61,7 +63,8 @@ def generate(
 def reconstruct(source: Source, named: str | None = None) -> Made:
     """What the version expects in each cell of rows."""
     ids, real = source.rows(named)
-    return _mended(source, ids, real, asked(lambda: source.scorer.reconstruct(real)), "input")
+    made = asked(lambda: source.scorer.reconstruct(real))
+    return _mended(source, ids, {"input": real}, made, "Rows, and what the model expects")
 
 
 def denoise(source: Source, named: str | None = None, noise: float = 0.0, seed: int = 0) -> Made:
@@ -69,7 +72,8 @@ def denoise(source: Source, named: str | None = None, noise: float = 0.0, seed: 
     ids, real = source.rows(named)
     given = noisy(source, real, noise, seed) if noise else real
     made = asked(lambda: source.scorer.denoise(given))
-    return _mended(source, ids, given, made, "noisy" if noise else "input")
+    shown = {"original": real, "noisy": given} if noise else {"input": real}
+    return _mended(source, ids, shown, made, "Rows, and what is left of them without noise")
 
 
 def impute(source: Source, named: str | None = None, blank: float = 0.0, seed: int = 0) -> Made:
@@ -88,7 +92,10 @@ def impute(source: Source, named: str | None = None, blank: float = 0.0, seed: i
     def draw() -> Figure:
         if image is not None:
             grey = np.nan_to_num(holes[image].astype(np.float64), nan=128).astype(np.uint8)
-            return gallery.reconstruction_grid(grey, filled[image], "", ("given", "model"))
+            kinds = ({"original": real[image]} if blank else {}) | {"given": grey}
+            return gallery.reconstruction_grid(
+                kinds | {"model": filled[image]}, "Rows, and their missing cells filled in"
+            )
         names = source.scorer.encoding.required
         truth = without({n: real[n] for n in names}, holes)
         if blank:
@@ -193,15 +200,19 @@ def asked(work: Callable[[], Any]) -> Any:
         raise MakingError(str(error)) from error
 
 
-def _mended(source: Source, ids: list[int], given: Columns, made: Columns, name: str) -> Made:
-    """Rows beside what became of them."""
+def _mended(
+    source: Source, ids: list[int], given: Mapping[str, Columns], made: Columns, title: str
+) -> Made:
+    """Rows beside what became of them; `given` by name, the last one what the model was given."""
     from pipeline import gallery
 
     def draw() -> Figure:
         if source.image is not None:
             image = source.image
-            return gallery.reconstruction_grid(given[image], made[image], "", (name, "model"))
-        return _columns_figure(source.scorer, spelled(source.scorer, given), made)
+            kinds = {name: rows[image] for name, rows in given.items()}
+            return gallery.reconstruction_grid(kinds | {"model": made[image]}, title)
+        *_, last = given.values()
+        return _columns_figure(source.scorer, spelled(source.scorer, last), made)
 
     return Made({"_row_id": np.array(ids), **made}, draw, {"rows": len(ids)})
 

@@ -57,7 +57,7 @@ class Source:
             most: of them if not named.
 
         Raises:
-            MakingError: that is no such list, or names more than `MOST_ROWS`.
+            MakingError: that is no such list, or names rows that are not there.
             SchemaError: a row is not in the tables.
         """
         import pyarrow as pa
@@ -66,8 +66,14 @@ class Source:
         from pipeline.lake import Lake
 
         last = min(self.calibration.last, self.calibration.first + most - 1)
-        ids = _ids(named) if named else list(range(self.calibration.first, last + 1))
+        ids = row_ids(named) if named else list(range(self.calibration.first, last + 1))
         lake = Lake(self.config, self.home)
+        newest = lake.last_row_id()
+        if strange := [i for i in ids if not 1 <= i <= newest]:
+            raise MakingError(
+                f"there is no row {strange[0]:,} in the tables of {self.config.name!r}",
+                hint=f"Row ids run from 1 to {newest:,}.",
+            )
         pieces = [
             piece
             for low, high in _runs(ids)
@@ -103,7 +109,12 @@ def open_version(home: Home, config: Config, version: int | None = None) -> Sour
     return Source(home, config, found.version, scorer, found.calibration)
 
 
-def _ids(named: str) -> list[int]:
+def row_ids(named: str) -> list[int]:
+    """The ids that "17", "1-24" or "3,9,40-42" name.
+
+    Raises:
+        MakingError: it is no such list, or names more than `MOST_ROWS`.
+    """
     ids: list[int] = []
     for part in named.split(","):
         read = RANGE.fullmatch(part.strip())

@@ -17,6 +17,7 @@ from vae_core.columns import Layout
 from vae_core.corruption import Corruption
 from vae_core.latents import DiagonalGaussian
 from vae_core.objectives import elbo_parts
+from vae_core.operations.drawing import suiting
 from vae_core.priors import ConditionalPrior, GaussianPrior
 
 D, L, C, VARIANCE = 5, 2, 3, 0.3
@@ -134,6 +135,39 @@ def test_rows_come_as_they_are_asked_for(prior: str) -> None:
     assert ((mixed["heat"] > 0) == (each == "diesel")).mean() > 0.9
     again = one.generate(200, condition={"engine": "diesel"})
     assert again["heat"].tolist() == diesel["heat"].tolist()
+
+
+def test_codes_of_a_mixture_suit_the_condition_that_is_asked_for() -> None:
+    """Under a prior of each condition the mixture of all codes says nothing of one of them."""
+    one = scorer("conditional")
+    drawn = one.generate(300, how="mixture", condition={"engine": "diesel"})
+    real = rows(2000, 3)
+    of_diesel = real["heat"][real["engine"] == "diesel"]
+    assert abs(drawn["heat"].mean() - of_diesel.mean()) < 0.5
+    each = np.array(["diesel", "petrol", "petrol"] * 67)
+    mixed = one.generate(201, how="mixture", condition={"engine": each})
+    assert ((mixed["heat"] > 0) == (each == "diesel")).mean() > 0.95
+
+
+def test_a_code_is_taken_as_often_as_its_condition_has_it() -> None:
+    model = scorer("conditional").model
+    generator = torch.Generator().manual_seed(0)
+    count = 4000
+    conditions = torch.zeros(2, model.likelihood.layout.width)
+    conditions[:, model.condition] = torch.tensor([[0.0, 1, 0], [0, 0, 1]])[
+        :, : model.condition.stop - model.condition.start
+    ]
+    one, other = (model.prior(row.expand(model.members, count, -1)) for row in conditions)
+    half = count // 2
+    both = torch.cat(
+        [one.sample(count, generator)[:, :, :half], other.sample(count, generator)[:, :, :half]], 2
+    )
+    asked = conditions[:1].expand(model.members, count, -1)
+    taken = suiting(model, both, asked, conditions, generator)
+    expected = one.gaussian.mu[:, 0]
+    spread = torch.exp(0.5 * one.gaussian.logvar[:, 0])
+    assert ((taken[:, 0].mean(1) - expected).abs() / spread).max() < 0.15
+    torch.testing.assert_close(taken[:, 0].std(1), spread, rtol=0.15, atol=0.0)
 
 
 @pytest.mark.parametrize(

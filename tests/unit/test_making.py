@@ -103,15 +103,14 @@ def test_cells_missing_in_the_tables_are_filled_in_and_drawn_among_the_others(
         ("generate", ["--version", "9"], "no version 9"),
         ("generate", ["--given", "country=de"], "no condition of this version"),
         ("traverse", ["--given", "country=de"], "no condition 'country'"),
-        ("generate", ["--how", "magic"], "known: prior, mixture"),
         ("reconstruct", ["--rows", "a-b"], "names no rows"),
         ("reconstruct", ["--rows", "1-²"], "names no rows"),
         ("reconstruct", ["--rows", "9" * 5000], "names no rows"),
         ("reconstruct", ["--rows", "24-1"], "'24-1' ends before it starts"),
         ("reconstruct", ["--rows", "1,1-99999999999"], "names more than 1,000,000 rows"),
-        ("reconstruct", ["--rows", "999999"], "Rows were deleted or are not ingested yet"),
+        ("reconstruct", ["--rows", "999999"], "there is no row 999,999"),
+        ("reconstruct", ["--rows", "0"], "Row ids run from 1 to"),
         ("denoise", [], "no member of this model learned to undo noise"),
-        ("compress", ["--step", "0"], "step must be positive"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -123,3 +122,22 @@ def test_what_cannot_be_done_is_said(
     assert code == 1
     assert said in err
     assert not list(tmp_path.glob("*.p*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("generate", ["--how", "magic"], "'magic' is not one of"),
+        ("interpolate", ["--start", "1", "--end", "2", "--path", "zigzag"], "'spherical'"),
+        ("compress", ["--step", "0"], "greater than"),
+    ],
+)
+def test_what_an_option_cannot_be_is_said_before_anything_is_loaded(
+    command: str, words: list[str], said: str,
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)  # where there is no config
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, *words])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err

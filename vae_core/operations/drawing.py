@@ -14,11 +14,16 @@ from torch import Tensor
 from ..encoding import Encoding
 from ..models import Model
 from ..neighbours import Codes
+from ..priors import ConditionalPrior
 from ..priors.em import best_mixture
 from .codes import conditions
 
 HOW = ("prior", "mixture")
 COMPONENTS = 64
+# where the prior knows conditions: codes drawn from the mixture, for each row to take one that
+# suits its condition, and random conditions that they are held against
+CANDIDATES = 8_192
+REFERENCES = 256
 
 
 @torch.no_grad()
@@ -39,7 +44,8 @@ def generate(
         encoding, model, codes: of a trained scorer.
         n: rows.
         seed: of codes and cells; the same seed gives the same rows.
-        how: "prior", or "mixture": codes from a Gaussian mixture fitted to those of training rows.
+        how: "prior", or "mixture": codes from a Gaussian mixture fitted to those of training rows;
+            where the prior is that of a condition, those of them that suit it.
         condition: category by condition, for conditional models, one for all rows or (n,); left
             out: known categories at random.
         expected: cells are means of p(x|z) instead of draws; None: for pictures, where independent
@@ -65,7 +71,11 @@ def generate(
     if how == "prior":
         z = model.prior(x).sample(each, generator)
     else:
-        z = _from_mixture(model, codes, each, generator)
+        fits = x is not None and isinstance(model.latent_prior, ConditionalPrior)
+        z = _from_mixture(model, codes, CANDIDATES if fits else each, generator)
+        if fits:
+            others = conditions(encoding, draw_conditions(encoding, REFERENCES, seed), REFERENCES)
+            z = suiting(model, z, x, others.to(device), generator)
     if expected is None:
         expected = encoding.image is not None
     # a picture's feature maps are large: not all codes at once
@@ -120,3 +130,33 @@ def _from_mixture(model: Model, codes: Codes, each: int, generator: torch.Genera
     # members without codes of their own draw nothing that is kept
     drawn += drawn[:1] * (model.members - len(drawn))
     return torch.stack(drawn)[:, None].float()
+
+
+def suiting(
+    model: Model, candidates: Tensor, x: Tensor, others: Tensor, generator: torch.Generator
+) -> Tensor:
+    """(K, 1, N, L): for each row of x (K, N, W) a candidate (K, 1, C, L) that suits its condition.
+
+    Codes of all conditions have density q(z), those of one q(z|y) ∝ q(z) p(y|z). Candidates are
+    from q(z), so they are taken with weights p(z|y) / mean p(z|y') over `others` (R, W), with
+    replacement.
+
+    Reference: Rubin (1988), Using the SIR algorithm to simulate posterior distributions.
+    """
+
+    def log_prior(row: Tensor) -> Tensor:
+        alike = row.expand(model.members, candidates.shape[2], -1)
+        return model.prior(alike).log_prob(candidates)[:, 0].sum(-1)
+
+    known, counts = others.unique(dim=0, return_counts=True)
+    terms = [log_prior(row) + count.log() for row, count in zip(known, counts, strict=True)]
+    overall = torch.logsumexp(torch.stack(terms), dim=0)
+    chosen = candidates.new_empty(model.members, 1, x.shape[1], candidates.shape[-1])
+    for row in x.flatten(0, 1).unique(dim=0):
+        weights = torch.softmax(log_prior(row) - overall, dim=-1)
+        for member, alike in enumerate((x == row).all(-1)):
+            if alike.any():
+                count = int(alike.sum())
+                picked = torch.multinomial(weights[member], count, True, generator=generator)
+                chosen[member, 0, alike] = candidates[member, 0, picked]
+    return chosen
