@@ -64,10 +64,15 @@ def init(
 
 
 def make_tables(console: Console, config: Path) -> None:
-    """Make the tables that a config names; those that are there stay as they are."""
-    from pipeline.config import load_config
+    """Make the tables that a config names; those that are there stay as they are.
+
+    Data that is not where the config says may still come: that is said, and no error.
+    """
+    from pipeline.config import is_uri, load_config
+    from pipeline.errors import SourceError
     from pipeline.home import Home
     from pipeline.lake import Lake
+    from pipeline.sources import list_files
 
     loaded, home = load_config(config), Home.resolve()
     Lake(loaded, home).create()
@@ -77,6 +82,16 @@ def make_tables(console: Console, config: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if loaded.source.kind == "path" and not is_uri(loaded.source_path):
+        try:
+            list_files(loaded)
+        except SourceError as missing:
+            console.print(
+                f"No data yet: {missing}\n{missing.hint}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def write_config(

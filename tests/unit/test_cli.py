@@ -90,6 +90,19 @@ def test_missing_tables_say_how_to_make_them(
     assert "vae-anomaly init" in err
 
 
+def test_tables_can_be_made_before_the_data_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "early.yaml"
+    config.write_text(CONFIG)
+    code, out, _ = run(capsys, "init", str(config))
+    assert code == 0
+    assert "No data yet: there is no file or folder" in out
+    assert "`source.path`" in out
+    (tmp_path / "landing").mkdir()
+    assert "No data yet" not in run(capsys, "init", str(config))[1]
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     from pipeline.errors import UserError
 

@@ -70,12 +70,13 @@ def generate(
     generator = torch.Generator(device=device).manual_seed(seed)
     if how == "prior":
         z = model.prior(x).sample(each, generator)
+    elif x is not None and isinstance(model.latent_prior, ConditionalPrior):
+        others = conditions(encoding, draw_conditions(encoding, REFERENCES, seed), REFERENCES)
+        candidates = _from_mixture(model, codes, CANDIDATES, generator)
+        assert others is not None  # the rows have conditions
+        z = suiting(model, candidates, x, others.to(device), generator)
     else:
-        fits = x is not None and isinstance(model.latent_prior, ConditionalPrior)
-        z = _from_mixture(model, codes, CANDIDATES if fits else each, generator)
-        if fits:
-            others = conditions(encoding, draw_conditions(encoding, REFERENCES, seed), REFERENCES)
-            z = suiting(model, z, x, others.to(device), generator)
+        z = _from_mixture(model, codes, each, generator)
     if expected is None:
         expected = encoding.image is not None
     # a picture's feature maps are large: not all codes at once
