@@ -31,13 +31,18 @@ def facts(console: Console, title: str, pairs: Mapping[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None)
-    table.show_header = False
+    heading(console, title)
+    table = Table(box=None, show_header=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for label, value in pairs.items():
         table.add_row(escape(label), escape(text(value)))
     console.print(table)
+
+
+def heading(console: Console, title: str) -> None:
+    """Print the title of a table on a line of its own: a table's own would wrap to its width."""
+    console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
 
 
 def text(value: Any) -> str:
@@ -176,16 +181,15 @@ def rescored(console: Console, name: str, result: RescoreResult) -> None:
 
 def tuned(console: Console, config: Config, result: TuneResult) -> None:
     """Print what the best settings and the config's own reached, and how to use the best."""
-    from rich.markup import escape
     from rich.table import Table
 
     from pipeline.tuning.snippet import in_words
 
     own = result.own
-    table = Table("", "yours", "best", box=None, title_justify="left", title_style="bold")
-    table.title = escape(
-        f"Tuned {config.name}: {len(result.trials)} trials, {len(result.failed)} failed"
+    heading(
+        console, f"Tuned {config.name}: {len(result.trials)} trials, {len(result.failed)} failed"
     )
+    table = Table("", "yours", "best", box=None)
     table.add_row("trial", "0", str(result.best.number))
     table.add_row("settings", in_words(own.settings), in_words(result.best.settings))
     for name, value in result.best.metrics.items():

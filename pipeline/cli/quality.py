@@ -70,12 +70,14 @@ def show(console: Console, name: str, result: ReviewResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    title = f"Quality of {name}, version {result.version}"
-    table = Table(box=None, title=escape(title), title_justify="left", title_style="bold")
-    for heading in ("figure", "model", "beside", "of", "better", "meaning"):
-        number = heading in ("model", "beside")
-        whole = heading != "meaning"
-        table.add_column(heading, justify="right" if number else "left", no_wrap=whole)
+    from pipeline.cli.output import heading
+
+    heading(console, f"Quality of {name}, version {result.version}")
+    table = Table(box=None)
+    for column in ("figure", "model", "beside", "of", "better", "meaning"):
+        number = column in ("model", "beside")
+        whole = column != "meaning"
+        table.add_column(column, justify="right" if number else "left", no_wrap=whole)
     group = ""
     for figure in result.quality.figures:
         first, _, rest = figure.name.partition("_")
