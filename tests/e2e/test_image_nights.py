@@ -52,7 +52,7 @@ def test_damaged_digits_are_flagged_named_and_drawn(home: Home) -> None:
     assert len(pictures) == shown + 6, "each alert, and what the model makes"
     assert len(set(pictures)) == len(pictures)
     assert "the redder a pixel, the larger its squared error" in html
-    assert "Drawn from the model for each label" in html
+    assert "Drawn from the model for each value of the condition" in html
 
 
 @pytest.mark.slow
