@@ -142,7 +142,7 @@ def _lines(
     pictures = any(one.role == "image" for one in guesses.values())
     if pictures:
         yield "# An image is the only column that the model sees; `role: condition` for what is"
-        yield "# known of each picture, with `model: {variant: conditional}`."
+        yield "# known of each picture, with `model: {variant: conditional, prior: conditional}`."
     yield "# role: numeric, categorical, binary (the model sees these); id, time, label (kept with"
     yield "# the rows, never seen by the model); ignore. nullable: missing cells are data; where it"
     yield "# is not said, a row with a missing cell goes to quarantine."

@@ -65,7 +65,9 @@ def beside_pictures(guesses: dict[str, Guess]) -> dict[str, Guess]:
 
 
 def _otherwise(one: Guess) -> str:
-    return one.comment if one.role == "ignore" else "or `role: condition`, if known of each picture"
+    if one.role in ("categorical", "binary"):
+        return "or `role: condition`, if known of each picture"
+    return one.comment if one.role == "ignore" else ""
 
 
 def _of_lists(cells: pa.Array) -> Guess | None:
