@@ -15,6 +15,7 @@ from pipeline import nights, sketches, tally
 from pipeline.explain import number, percent
 from pipeline.frames import inputs, to_columns
 from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
+from pipeline.made import made
 from pipeline.verdict import limit, looks, threshold_in_words, verdict
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
     from vae_core import Scorer, Threshold
 
 SHOWN_NIGHTS = 30
-DRAWN_ROWS = 400
-MADE = {
-    "reconstructions": "Calibration pictures, each above its reconstruction",
-    "samples_by_label": "Drawn from the model for each value of the condition",
-    "samples": "Drawn from the model",
-    "interpolation": "From one picture to another through the latent space",
-    "traversal": "One latent moved at a time, the most telling one first",
-    "latents_by_label": "Where pictures lie in the latent space",
-}
 UNITS = {
     "elbo": "nats",
     "likelihood_ratio": "nats",
@@ -61,7 +53,7 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "quarantine": _quarantine(tally.quarantined(lake, night, before)),
         "nights": _nights(past[-SHOWN_NIGHTS:], config),
         "model": _model(night, scorer, threshold, config),
-        "made": _made(lake, scorer),
+        "made": made(lake, scorer),
         "unit": UNITS.get(scorer.score_kind, "standardised units"),
         "origin": f"Rows {night.first:,} to {night.last:,} of {config.name}. This page can be "
         f"written again from the tables: vae-anomaly report {config.path.name} "
@@ -193,25 +185,6 @@ def _picture(raw: dict[str, Any], config: Config, scorer: Scorer) -> str | None:
 
     cells = to_columns(pa.table({n: [raw[n]] for n in inputs(scorer.encoding)}), scorer.encoding)
     return figure_uri(draw_explanation(scorer, cells))
-
-
-def _made(lake: Lake, scorer: Scorer) -> list[dict[str, str]]:
-    """What a model of pictures makes of calibration rows, and out of nothing, as data URIs."""
-    rows = scorer.metadata.get("calibration")
-    known = getattr(scorer.encoding, "image", None) is not None and hasattr(scorer, "compress")
-    if not known or not isinstance(rows, dict) or not {"first", "last"} <= set(rows):
-        return []
-    from pipeline.gallery import drawings
-    from pipeline.heatmap import figure_uri
-
-    last = min(rows["last"], rows["first"] + DRAWN_ROWS - 1)
-    table = pa.concat_tables(lake.scan_rows(rows["first"], last, inputs(scorer.encoding)))
-    drawn = drawings(scorer, to_columns(table, scorer.encoding))
-    return [
-        {"title": title, "picture": figure_uri(drawn[name])}
-        for name, title in MADE.items()
-        if name in drawn
-    ]
 
 
 def _column_of(reason: str, raw: dict[str, Any]) -> str | None:

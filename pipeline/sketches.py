@@ -145,6 +145,29 @@ def nights_line(rates: Sequence[float], limits: Sequence[float]) -> Markup:
     return _figure("nights", said, shapes, dots)
 
 
+def marginal(real: np.ndarray, drawn: np.ndarray, labels: Iterable[tuple[float, str]]) -> Markup:
+    """A column's values among real rows, as bars, and among drawn ones, as a line.
+
+    Args:
+        real, drawn: (B,) shares by bin.
+        labels: (position in [0, 1], text) along the axis of values.
+    """
+    most = max(float(real.max()), float(drawn.max()), 1e-9)
+    edges = np.linspace(0.0, WIDTH, len(real) + 1)
+    tops = [HEIGHT * (1 - 0.96 * shares / most) for shares in (real, drawn)]
+    shapes = [
+        _rect("bar", left, right, top, HEIGHT, gap=1.2)
+        for left, right, top in zip(edges[:-1], edges[1:], tops[0], strict=True)
+    ]
+    steps = "".join(
+        f"V{top:.2f}H{right:.1f}" for top, right in zip(tops[1], edges[1:], strict=True)
+    )
+    shapes.append(f'<path class="outline" d="M0 {HEIGHT:.0f}{steps}V{HEIGHT:.0f}"/>')
+    apart = percent(0.5 * float(np.abs(real - drawn).sum()))
+    said = f"shares of values; drawn rows differ from real ones in {apart} of them"
+    return _figure("marginal", said, shapes, [_label(x * WIDTH, t, "tick") for x, t in labels])
+
+
 class ScoreAxis:
     """Scores laid out so that the body and a tail of many decades are both seen.
 

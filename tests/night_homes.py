@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def crown(home: Home, config: Config, seed: int = 0, method: str = "conformal") 
     )
     alpha = config.threshold.alpha
     scorer = calibrate_scorer(fit.scorer, rows(601, HISTORY_ROWS), method=method, alpha=alpha)
+    scorer = replace(scorer, metadata={"calibration": Range(601, HISTORY_ROWS).to_dict()})
     with tracking.start(home, config, "calibrate") as run:
         example = rows(1, 3)
         version = registry.register(run, config.name, scorer, example, Range(601, HISTORY_ROWS))

@@ -33,7 +33,7 @@ def marginals(
         names: of the two, for the legend.
     """
     common = [name for name in real if name in generated and np.ndim(real[name]) == 1]
-    apart = {name: _difference(generated[name], real[name]) for name in common}
+    apart = {name: difference(generated[name], real[name]) for name in common}
     shown = sorted(common, key=lambda name: -apart[name])[:PANELS]
     across = min(4, max(1, len(shown)))
     down = max(1, -(-len(shown) // across))
@@ -77,7 +77,7 @@ def _histogram(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) ->
 
 
 def _bars(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) -> None:
-    shares = [_shares(real), _shares(generated)]
+    shares = [shares_of(real), shares_of(generated)]
     ranked = sorted({*shares[0], *shares[1]}, key=lambda v: -max(s.get(v, 0.0) for s in shares))
     values = ranked[:CATEGORIES]
     places = np.arange(len(values))
@@ -94,7 +94,7 @@ def _bars(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) -> None
     axes.set_yticks([])
 
 
-def _difference(generated: Any, real: Any) -> float:
+def difference(generated: Any, real: Any) -> float:
     """Largest difference of both distribution functions, or total variation of categories."""
     if np.asarray(real).dtype.kind == "f":
         a, b = np.sort(_seen(generated)), np.sort(_seen(real))
@@ -103,11 +103,12 @@ def _difference(generated: Any, real: Any) -> float:
         at = np.concatenate([a, b])
         cut = [np.searchsorted(v, at, side="right") / len(v) for v in (a, b)]
         return float(np.abs(cut[0] - cut[1]).max())
-    first, second = _shares(generated), _shares(real)
+    first, second = shares_of(generated), shares_of(real)
     return 0.5 * sum(abs(first.get(v, 0.0) - second.get(v, 0.0)) for v in {*first, *second})
 
 
-def _shares(values: Any) -> dict[str, float]:
+def shares_of(values: Any) -> dict[str, float]:
+    """Share of each value among those that are not missing, by its text."""
     counts = Counter(str(v) for v in values.tolist() if v is not None and v == v)
     total = max(sum(counts.values()), 1)
     return {value: count / total for value, count in counts.items()}

@@ -90,6 +90,33 @@ def test_what_it_says(two_nights: tuple[Home, Config]) -> None:
     assert len(re.findall(r"all values", drifted.text)) == config.alerts.report_rows
 
 
+def test_each_column_is_drawn_beside_what_the_model_makes_of_it(
+    two_nights: tuple[Home, Config],
+) -> None:
+    html, page = read(*two_nights, 1)
+    assert "What the model makes" in page.text
+    drawings = re.findall(r'<p class="kicker">(\w+)</p><div class="plot marginal"(.*?)</div>', html)
+    assert {name for name, _ in drawings} == set(two_nights[1].features)
+    for _, drawing in drawings:
+        heights = [float(h) for h in re.findall(r'class="bar"[^>]*height="([\d.]+)"', drawing)]
+        assert max(heights) > 20, "bars of real rows"
+        line = re.search(r'class="outline" d="M0 100(.+?)V100"', drawing)
+        assert line is not None
+        tops = [float(top) for top in re.findall(r"V([\d.]+)H", line[1])]
+        assert len(tops) == len(heights) and min(tops) < 80, "a line of drawn ones"
+
+
+def test_calibration_rows_that_are_gone_cost_a_drawing_and_no_report(tmp_path: Path) -> None:
+    home, config = champion_home(tmp_path)
+    deliver(home, config, "one", rows=300, seed=1)
+    Lake(config, home).open("ingested").delete("_row_id between 601 and 900")
+    result = score(home, config)
+    assert result is not None
+    _, page = read(home, config, 1)
+    assert "What the model makes" not in page.text
+    assert "rows 601 to 900" in page.text
+
+
 def test_it_is_self_contained_and_without_scripts(two_nights: tuple[Home, Config]) -> None:
     html, page = read(*two_nights, 2)
     assert "script" not in page.tags
