@@ -19,8 +19,8 @@ Where what is:
 - MLflow: mlflow_store, tracking, provenance, versions, registry, packaging, model_code
 - a night: nights, scoring, ahead, staging, rescoring, tally, explain, finishing, recording
 - looks at a whole night: decision, fdr, covariate_shift, drift
-- shown to people: report, brief, made, verdict, sketches, templates, figures, heatmap, canvas,
-  progress
+- shown to people: report, brief, made, verdict, sketches, templates, figures, heatmap, canvas
+- shown while it works: progress
 - command line: cli
 - health: checks, probe
 """
