@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -214,7 +215,7 @@ class Lake:
         handle: DeltaTable | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Rows of `table` as a stream, in no particular order; of `handle`'s version if given."""
-        dataset = (handle or self.open(table)).to_pyarrow_dataset()
+        dataset = (handle or self.open(table)).to_pyarrow_dataset(filesystem=self._files(table))
         # without threads: a scan that is left half-way must not outlive the interpreter; and with
         # one file in memory at a time, not five, and a group or two of its rows, not two million
         scanner = dataset.scanner(
@@ -284,6 +285,16 @@ class Lake:
     def last_row_id(self) -> int:
         """The newest row id; 0 while nothing is ingested."""
         return self.transaction_version("ingested", self.numbering) or 0
+
+    def _files(self, table: str) -> fs.FileSystem | None:
+        """The table's folder as Arrow reads it by itself; None where Delta has to read.
+
+        What Delta reads for Arrow are Python objects. Threads of Arrow's that still hold some when
+        a process ends abort it, now and then (apache/arrow#39862).
+        """
+        if self.home.uri is not None:
+            return None
+        return fs.SubTreeFileSystem(self.uri(table), fs.LocalFileSystem())
 
     def _is_there(self, table: str) -> bool:
         with said_plainly(f"cannot read {self.uri(table)}"):
