@@ -25,7 +25,8 @@ from pipeline.stores import reason, said_plainly
 from pipeline.tables import TABLES, column_differences, in_schema
 
 PIECE_ROWS = 131_072
-ALERT_GROUP_ROWS = 8_192  # each carries its raw row and its reasons as text
+# rows that readers have in memory at once, where they are fewer than usual
+GROUPS = {"alerts": 8_192}  # each carries its raw row and its reasons as text
 PROPERTIES = {
     # statistics of the columns that reads select on; the default is the first 32 of them
     "ingested": {"delta.dataSkippingStatsColumns": "_row_id,_source,_source_hash"},
@@ -170,7 +171,7 @@ class Lake:
             if reached(handle, transactions):
                 return False
             stream = data.to_reader() if isinstance(data, pa.Table) else data()
-            rows = ALERT_GROUP_ROWS if table == "alerts" else GROUP_ROWS
+            rows = GROUPS.get(table, GROUP_ROWS)
             return True if commit(handle, stream, transactions, group_rows=rows) else None
 
         return until_settled(self, table, attempt)

@@ -22,7 +22,6 @@ PICTURES = 400  # calibration rows that are looked at
 ROWS = 1_000
 COLUMNS = 12
 BINS = 24
-CATEGORIES = 8
 NAMED = 4  # categories that have room for their names
 TITLES = {
     "reconstructions": "Calibration pictures, each above its reconstruction",
@@ -91,13 +90,12 @@ def _columns(scorer: Scorer, real: Mapping[str, Any], rows: int) -> list[dict[st
 
 def _binned(real: Any, drawn: Any) -> tuple[np.ndarray, np.ndarray, list[tuple[float, str]]]:
     """Shares of real and of drawn cells by bin, and labels by their place in [0, 1]."""
-    if np.asarray(real).dtype.kind == "f":
-        return _of_numbers(*(np.asarray(v, np.float64)[np.isfinite(v)] for v in (real, drawn)))
-    from pipeline.gallery.marginals import shares_of
+    from pipeline.gallery.marginals import commonest, seen, shares_of
 
+    if np.asarray(real).dtype.kind == "f":
+        return _of_numbers(seen(real), seen(drawn))
     ours, theirs = shares_of(real), shares_of(drawn)
-    ranked = sorted({*ours, *theirs}, key=lambda v: -max(ours.get(v, 0), theirs.get(v, 0)))
-    values = ranked[:CATEGORIES]
+    values = commonest(ours, theirs)
     width = 1 / max(len(values), 1)
     labels = [((i + 0.5) * width, value[:12]) for i, value in enumerate(values)]
     first, second = (np.array([one.get(v, 0.0) for v in values]) for one in (ours, theirs))
@@ -107,11 +105,11 @@ def _binned(real: Any, drawn: Any) -> tuple[np.ndarray, np.ndarray, list[tuple[f
 def _of_numbers(
     real: np.ndarray, drawn: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[float, str]]]:
+    from pipeline.gallery.marginals import usual_range
+
     if not len(real):
         return np.zeros(1), np.zeros(1), []
-    low, high = np.percentile(real, [0.5, 99.5])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    low, high = usual_range(real)
     edges = np.linspace(low, high, BINS + 1)
     first, second = (
         np.histogram(np.clip(values, low, high), edges)[0] / max(len(values), 1)

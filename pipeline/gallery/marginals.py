@@ -54,12 +54,10 @@ def marginals(
 def _histogram(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    a, b = _seen(generated), _seen(real)
+    a, b = seen(generated), seen(real)
     if not len(b):
         return
-    low, high = np.percentile(b, [0.5, 99.5])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    low, high = usual_range(b)
     margin = 0.05 * (high - low)
     edges = np.linspace(low - margin, high + margin, BINS + 1).tolist()
     kinds: tuple[tuple[Any, str, dict[str, Any]], ...] = (
@@ -78,8 +76,7 @@ def _histogram(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) ->
 
 def _bars(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) -> None:
     shares = [shares_of(real), shares_of(generated)]
-    ranked = sorted({*shares[0], *shares[1]}, key=lambda v: -max(s.get(v, 0.0) for s in shares))
-    values = ranked[:CATEGORIES]
+    values = commonest(*shares)
     places = np.arange(len(values))
     for share, label, offset, colour in (
         (shares[0], names[1], -0.2, MUTED),
@@ -97,7 +94,7 @@ def _bars(axes: Axes, generated: Any, real: Any, names: tuple[str, str]) -> None
 def difference(generated: Any, real: Any) -> float:
     """Largest difference of both distribution functions, or total variation of categories."""
     if np.asarray(real).dtype.kind == "f":
-        a, b = np.sort(_seen(generated)), np.sort(_seen(real))
+        a, b = np.sort(seen(generated)), np.sort(seen(real))
         if not len(a) or not len(b):
             return float(len(a) != len(b))
         at = np.concatenate([a, b])
@@ -114,7 +111,20 @@ def shares_of(values: Any) -> dict[str, float]:
     return {value: count / total for value, count in counts.items()}
 
 
-def _seen(values: Any) -> NDArray[np.float64]:
+def commonest(*shares: Mapping[str, float]) -> list[str]:
+    """The categories with the largest share in any, 8 at most."""
+    everything = set[str]().union(*shares)
+    return sorted(everything, key=lambda v: -max(s.get(v, 0.0) for s in shares))[:CATEGORIES]
+
+
+def usual_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Where all but the outermost hundredth of the values lie, never empty."""
+    low, high = (float(v) for v in np.percentile(values, [0.5, 99.5]))
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def seen(values: Any) -> NDArray[np.float64]:
+    """The finite ones."""
     numbers = np.asarray(values, dtype=np.float64)
     return numbers[np.isfinite(numbers)]
 
