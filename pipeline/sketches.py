@@ -149,10 +149,10 @@ def marginal(real: np.ndarray, drawn: np.ndarray, labels: Iterable[tuple[float, 
     """A column's values among real rows, as bars, and among drawn ones, as a line.
 
     Args:
-        real, drawn: (B,) shares by bin.
+        real, drawn: (B,) shares by bin; none where every cell is missing.
         labels: (position in [0, 1], text) along the axis of values.
     """
-    most = max(float(real.max()), float(drawn.max()), 1e-9)
+    most = max(float(real.max(initial=0.0)), float(drawn.max(initial=0.0)), 1e-9)
     edges = np.linspace(0.0, WIDTH, len(real) + 1)
     tops = [HEIGHT * (1 - 0.96 * shares / most) for shares in (real, drawn)]
     shapes = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sketches import ScoreAxis, nights_line, rate_strip, score_histogram
+from pipeline.sketches import ScoreAxis, marginal, nights_line, rate_strip, score_histogram
 
 SCORES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60)
 
@@ -71,3 +71,16 @@ def test_nights_line() -> None:
     assert figure.count('class="dot beyond"') == 1
     assert len(re.findall(r'class="dot', figure)) == 3
     ElementTree.fromstring(str(nights_line([0.0], [0.0])))
+
+
+@pytest.mark.parametrize(
+    ("real", "drawn", "apart"),
+    [([], [], "0 %"), ([0.0], [0.0], "0 %"), ([0.5, 0.5], [1.0, 0.0], "50 %")],
+)
+def test_a_column_beside_what_is_drawn_of_it(
+    real: list[float], drawn: list[float], apart: str
+) -> None:
+    text = marginal(np.array(real), np.array(drawn), [(0.5, "<b>")])
+    assert text.count('class="bar"') == len(real)
+    assert f"differ from real ones in {apart} of them" in text
+    assert "&lt;b&gt;" in text
