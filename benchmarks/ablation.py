@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks import adbench, alternatives, markdown, runs
+from benchmarks import adbench, alternatives, markdown, runs, statistics
 from benchmarks.adbench import Split
 from benchmarks.markdown import Section, listed
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from vae_core import Scorer
 
 FILE = "ablation.csv"
-HELD_OUT = 0.2  # calibration rows, as in the detector: kept from training, not used here
-VALIDATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Change:
 
     Attributes:
         model, training: fields of ModelConfig and of TrainConfig.
+        beside: of ModelConfig, for a second pair of members of another shape; its scores are added.
         rows: what is done to the rows before.
         during: entered while training, with the training rows.
         fitted: what is done to the scorer afterwards.
@@ -43,6 +42,7 @@ class Change:
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] | None = None
     rows: Callable[[Split], Split] = lambda split: split
     during: Callable[[np.ndarray], AbstractContextManager[Any]] = nullcontext
     fitted: Callable[[Scorer], Scorer] = lambda scorer: scorer
@@ -55,7 +55,12 @@ CHANGES: dict[str, Change] = {
     "denoisers at β = 1": Change(training={"denoiser_beta": 1.0}),
     "noise 0.3 for every member": Change(training={"noise": 0.3}),
     "two pairs of members": Change(model={"members": 4}),
+    "and a pair with a latent of 4": Change(beside={"latent_dim": 4}),
+    "and a pair of half the width": Change(beside={"hidden": (64, 64)}),
+    "a bootstrap for each member": Change(during=alternatives.bootstraps),
     "latent of 2": Change(model={"latent_dim": 2}),
+    "VampPrior": Change(model={"prior": "vamp"}),
+    "mixture fitted to the codes as prior": Change(model={"prior": "mixture"}),
     "variance fixed at 1": Change(model={"learned_variance": False}),
     "oddest 15 % of the codes forgotten": Change(training={"forget": 0.15}),
     "worst 10 % of each batch left out": Change(training={"trim": 0.1}),
@@ -69,6 +74,9 @@ CHANGES: dict[str, Change] = {
 }
 PROTOCOLS = {"oneclass": "one-class", "contaminated": "contaminated"}
 TWO_SIDED = "two-sided"
+LARGER = "either + distance"
+WEIGHTED = "importance_weighted"
+DRAWS = 16  # of it; 64 take four times as long
 
 
 def main() -> None:
@@ -96,34 +104,42 @@ def main() -> None:
 
 def measure(split: Split, change: Change, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     """AUROC and average precision of every kind of score of one fit."""
-    from pipeline.detector import ColumnKind
+    from pipeline.detector import CALIBRATION_SHARE, VALIDATION_SHARE, ColumnKind
     from pipeline.fitting import fit_scorer
-    from vae_core import ModelConfig, TrainConfig
+    from vae_core import ModelConfig, TrainConfig, fit_weighted
     from vae_core.joining import JOINED, JOINS
 
     split = change.rows(split)
+    # calibration rows, as in the detector: kept from training, not used here
     order = np.random.default_rng(seed).permutation(len(split.train))[
-        int(HELD_OUT * len(split.train)) :
+        int(CALIBRATION_SHARE * len(split.train)) :
     ]
-    first = max(1, round(VALIDATION * len(split.train)))
+    first = max(1, round(VALIDATION_SHARE * len(split.train)))
     train, validation = split.train[order[first:]], split.train[order[:first]]
-    with change.during(train):
-        scorer = fit_scorer(
-            _columns(train),
-            _columns(validation),
-            {name: ColumnKind("numeric", False) for name in _columns(split.train)},
-            model=ModelConfig(**change.model),
-            training=TrainConfig(**change.training),
-            seed=seed,
-        ).scorer
-    usual, test = _columns(validation), _columns(split.test)
-    scorer = change.fitted(scorer)
-    scorer.fit_scales(usual)
-    scores = {
-        kind: replace(scorer, score_kind=kind).raw_scores(test).anomaly_score
-        for kind in (*JOINED, *JOINS)
-    }
-    scores[TWO_SIDED] = alternatives.two_sided(scorer, usual, scores)
+    usual, test = adbench.columns(validation), adbench.columns(split.test)
+    scores: dict[str, np.ndarray] = {}
+    for model in (change.model, change.beside):
+        if model is None:
+            continue
+        with change.during(train):
+            scorer = fit_scorer(
+                adbench.columns(train),
+                usual,
+                {name: ColumnKind("numeric", False) for name in adbench.columns(split.train)},
+                model=ModelConfig(**model),
+                training=TrainConfig(**change.training),
+                seed=seed,
+            ).scorer
+        scorer = change.fitted(scorer)
+        scorer.weighted = fit_weighted(scorer.encoding, scorer.model, usual, DRAWS, seed)
+        scorer.fit_scales(usual)
+        found = {
+            kind: replace(scorer, score_kind=kind).raw_scores(test).anomaly_score
+            for kind in (*JOINED, *JOINS, WEIGHTED)
+        }
+        found[TWO_SIDED] = alternatives.two_sided(scorer, usual, found)
+        found[LARGER] = alternatives.larger_and_distance(scorer, usual, found)
+        scores = {kind: scores.get(kind, 0.0) + found[kind] for kind in found}
     for kind, found in scores.items():
         yield (
             kind,
@@ -132,10 +148,6 @@ def measure(split: Split, change: Change, seed: int) -> Iterator[tuple[str, dict
                 "average_precision": average_precision_score(split.labels, found),
             },
         )
-
-
-def _columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {str(i): rows[:, i].astype(np.float64) for i in range(rows.shape[1])}
 
 
 def section(results: Path, images: Path) -> Section:
@@ -148,7 +160,9 @@ def section(results: Path, images: Path) -> Section:
         "`python -m benchmarks.ablation`: one change at a time, every kind of score from the same",
         f"fit; mean AUROC / average precision, seeds {listed(sorted(done.seed.unique()))}.",
         "The detector's default is `combined` in the first line. Two-sided: the three scores of",
-        "`combined` by their absolute values, so that lower than usual is abnormal as well.",
+        "`combined` by their absolute values, so that lower than usual is abnormal as well. Either",
+        "+ distance: the larger of its first two scores, and the third beside it. –: the score",
+        "came after the change had been run.",
     )
     for protocol, title in PROTOCOLS.items():
         part = done[done.protocol == protocol]
@@ -158,17 +172,14 @@ def section(results: Path, images: Path) -> Section:
 
 
 def _table(done: pd.DataFrame, title: str) -> list[str]:
-    common = set.intersection(*done.groupby("change").dataset.agg(set))
-    done = done[done.dataset.isin(common)]
+    done = statistics.shared(done, ["dataset", "seed"], "change")
     auroc = done.groupby(["change", "score"]).auroc.mean().unstack("score")
     precision = done.groupby(["change", "score"]).average_precision.mean().unstack("score")
     kinds = list(auroc.columns)
-    rows = [
-        [change, *(f"{auroc.loc[change, k]:.3f} / {precision.loc[change, k]:.3f}" for k in kinds)]
-        for change in CHANGES
-        if change in auroc.index
-    ]
-    first = f"{title}, {len(common)} sets"
+    means = auroc.map("{:.3f}".format) + " / " + precision.map("{:.3f}".format)
+    means = means.where(auroc.notna(), "–")  # kinds that came after a change was run
+    rows = [[change, *means.loc[change]] for change in CHANGES if change in means.index]
+    first = f"{title}, {done.dataset.nunique()} sets"
     return markdown.table([first, *(f"`{k}`" for k in kinds)], rows)
 
 

@@ -40,8 +40,13 @@ def chosen(parser: ArgumentParser, folder: Path, only: list[str] | None) -> list
     return [name for name in known if not only or name in only]
 
 
+def columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """(N,) float64 per column of rows (N, D), as `vae_core` takes them."""
+    return {str(i): rows[:, i].astype(np.float64) for i in range(rows.shape[1])}
+
+
 def split(folder: Path, name: str, seed: int, protocol: str = "oneclass") -> Split:
-    """One seeded split; "oneclass" or "contaminated"."""
+    """One seeded split; "oneclass" or "contaminated", where one array trains and tests."""
     with np.load(folder / f"{name}.npz") as file:
         X, y = file["X"].astype(np.float64), file["y"].astype(int).ravel()
     rng = np.random.default_rng(seed)
@@ -63,4 +68,5 @@ def split(folder: Path, name: str, seed: int, protocol: str = "oneclass") -> Spl
     mean, spread = X[train].mean(0), X[train].std(0)
     spread[spread < 1e-12] = 1.0
     scaled = np.ascontiguousarray((X - mean) / spread, dtype=np.float32)
-    return Split(scaled[train], scaled[test], y[test])
+    trained = scaled[train]
+    return Split(trained, trained if test is train else scaled[test], y[test])

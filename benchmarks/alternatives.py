@@ -68,6 +68,26 @@ def noise_by_kurtosis(power: float) -> Callable[[np.ndarray], AbstractContextMan
     return during
 
 
+@contextmanager
+def bootstraps(train: np.ndarray) -> Iterator[None]:
+    """Every member learns from a sample of its own: as many rows, drawn with replacement.
+
+    Reference: Breiman (1996), Bagging Predictors.
+    """
+    from vae_core import batches
+
+    samples: dict[int, torch.Tensor] = {}
+    shuffled = batches.permutations
+
+    def of_samples(members: int, rows: int, generator: torch.Generator) -> torch.Tensor:
+        if members not in samples:
+            samples[members] = torch.randint(rows, (members, rows), generator=generator)
+        return samples[members].gather(1, shuffled(members, rows, generator))
+
+    with patch.object(batches, "permutations", of_samples):
+        yield
+
+
 def quantiles(split: Split) -> Split:
     """Columns as normal quantiles of their training ranks."""
     transform = QuantileTransformer(
@@ -95,13 +115,35 @@ def two_sided(
         validation: rows whose scores are usual.
         scores: (N,) of the rows, by kind.
     """
-    from vae_core.joining import JOINED, robust_scale
+    from vae_core.joining import JOINED
 
-    total = np.zeros(len(scores[JOINED[0]]))
-    for kind in JOINED:
-        usual = replace(scorer, score_kind=kind).raw_scores(validation).anomaly_score
-        found = scores[kind]
-        if kind == "reconstruction_error":
-            usual, found = np.sqrt(usual), np.sqrt(found)
-        total += np.abs(found - np.median(usual)) / robust_scale(usual)
-    return total
+    return np.sum([np.abs(_standardised(scorer, validation, scores, k)) for k in JOINED], axis=0)
+
+
+def larger_and_distance(
+    scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """(N,) the larger of ELBO score and reconstruction error, and the latent distance beside it.
+
+    Arguments as in `two_sided`.
+    """
+    from vae_core.joining import JOINED
+
+    elbo, error, distance = (_standardised(scorer, validation, scores, kind) for kind in JOINED)
+    return np.maximum(elbo, error) + distance
+
+
+def _standardised(
+    scorer: Scorer,
+    validation: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
+    kind: str,
+) -> np.ndarray:
+    """(N,) scores less their usual value, over the scale of usual ones."""
+    from vae_core.joining import robust_scale
+
+    usual = replace(scorer, score_kind=kind).raw_scores(validation).anomaly_score
+    found = scores[kind]
+    if kind == "reconstruction_error":
+        usual, found = np.sqrt(usual), np.sqrt(found)
+    return (found - np.median(usual)) / robust_scale(usual)

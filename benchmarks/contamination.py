@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import adbench, markdown, runs
+from benchmarks import adbench, markdown, runs, statistics
 from benchmarks.adbench import Split
 from benchmarks.markdown import Section, listed, signed
 from benchmarks.methods import METHODS, OURS
@@ -71,6 +71,7 @@ def section(results: Path, images: Path) -> Section:
     done = runs.read(results / FILE)
     if done.empty:
         return Section([], [])
+    done = statistics.shared(done, ["share", "dataset", "seed"])
     lines = [
         "## Contaminated training rows",
         "",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
-from benchmarks import adbench, markdown, runs
+from benchmarks import adbench, markdown, runs, statistics
 from benchmarks.markdown import Floor, Section, listed
 from benchmarks.methods import OURS
 
@@ -92,6 +92,7 @@ def section(results: Path, images: Path) -> Section:
     done = runs.read(results / FILE)
     if done.empty:
         return Section([], [])
+    done = statistics.shared(done, ["dataset", "seed"])
     table = done.groupby(["dataset", "method"], sort=False)[["top_1", "top_3"]].mean()
     table = table.unstack("method").swaplevel(axis=1).dropna()
     columns = [(m, top) for m in EXPLAINERS for top in ("top_1", "top_3") if (m, top) in table]

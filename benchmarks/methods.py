@@ -1,7 +1,8 @@
 """The methods that the quality benchmark compares, all at their default settings.
 
 A method is fitted on training rows and a seed, and gives back the function that scores rows:
-higher is more anomalous.
+higher is more anomalous. Given the very array that it was fitted on, it scores training rows: kNN
+and LOF then do not count a row as its own neighbour.
 """
 
 from __future__ import annotations
@@ -35,16 +36,21 @@ def vae_detector(**settings: Any) -> Method:
 
 
 def knn(train: np.ndarray, seed: int) -> Scores:
-    neighbours = NearestNeighbors(n_neighbors=min(5, len(train))).fit(train)
-    return lambda rows: neighbours.kneighbors(rows)[0][:, -1]
+    """Distance to the fifth neighbour."""
+    neighbours = NearestNeighbors(n_neighbors=min(5, len(train) - 1)).fit(train)
+    return lambda rows: neighbours.kneighbors(None if rows is train else rows)[0][:, -1]
 
 
 def lof(train: np.ndarray, seed: int) -> Scores:
+    """Local outlier factor of twenty neighbours."""
     model = LocalOutlierFactor(n_neighbors=min(20, len(train) - 1), novelty=True).fit(train)
-    return lambda rows: -model.score_samples(rows)
+    return lambda rows: (
+        -(model.negative_outlier_factor_ if rows is train else model.score_samples(rows))
+    )
 
 
 def isolation_forest(train: np.ndarray, seed: int) -> Scores:
+    """scikit-learn's, at its defaults."""
     forest = IsolationForest(random_state=seed).fit(train)
     return lambda rows: -forest.score_samples(rows)
 

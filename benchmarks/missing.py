@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks import adbench, markdown, runs
+from benchmarks import adbench, markdown, runs, statistics
 from benchmarks.adbench import Split
 from benchmarks.markdown import Floor, Section, listed
 from benchmarks.methods import METHODS, OURS, Method, Scores
@@ -100,6 +100,7 @@ def section(results: Path, images: Path) -> Section:
     done = runs.read(results / FILE)
     if done.empty:
         return Section([], [])
+    done = statistics.shared(done, ["share", "dataset", "seed"])
     per_set = done.groupby(["share", "dataset", "method"]).auroc.mean().unstack("method")
     per_set = per_set[[m for m in COMPARED if m in per_set]].dropna()
     rows = [

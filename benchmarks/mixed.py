@@ -100,7 +100,7 @@ def section(results: Path, images: Path) -> Section:
             "training rows train, KDDTest+ tests); of the others half of the normal rows train",
             f"and all other rows test. At most {MOST_ROWS:,} rows train.",
         ),
-        *summary.comparison(done, OURS),
+        *summary.comparison(done, OURS, COMPARED),
     ]
     return Section(lines, floors(done))
 

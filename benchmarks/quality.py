@@ -22,6 +22,7 @@ from benchmarks.methods import METHODS, OURS, WARY
 FILE = "quality.csv"
 PEER = "PyOD_VAE"
 FIXED = "oneclass-fixed-split"
+CHOSEN_BY = 0  # the seed at which the detector's defaults were chosen, on these very sets
 
 
 class Protocol(NamedTuple):
@@ -35,6 +36,10 @@ PROTOCOLS = {
     "oneclass": Protocol("oneclass"),
     "contaminated": Protocol("contaminated"),
     FIXED: Protocol("oneclass", split_seed=0),
+}
+PEERS = {
+    "oneclass": [method for method in METHODS if method != WARY],
+    "contaminated": list(METHODS),
 }
 
 
@@ -55,7 +60,7 @@ def main() -> None:
         for dataset in sets
         for seed in args.seeds
         for method in methods
-        if method != WARY or protocol == "contaminated"
+        if protocol == FIXED or method in PEERS[protocol]
     ]
 
     def run(key: runs.Key) -> list[runs.Line]:
@@ -80,7 +85,9 @@ def section(results: Path, images: Path) -> Section:
         *markdown.paragraph(
             "Made by `python -m benchmarks.quality`. AUROC and average precision (AP) are means",
             "over seeds; a seed decides the split and the methods' own randomness. The detector",
-            "takes its validation and calibration rows out of the training half.",
+            "takes its validation and calibration rows out of the training half. Its defaults, one",
+            f"setting for all, were chosen by looking at these sets with seed {CHOSEN_BY}: the",
+            "floors say what is left of the lead over the best peer without it.",
         ),
     ]
     floors: list[Floor] = []
@@ -91,7 +98,8 @@ def section(results: Path, images: Path) -> Section:
         part = done[done.protocol == protocol]
         if len(part):
             lines += [f"### {title}", "", text, ""]
-            lines += summary.comparison(part, OURS, images / f"critical-difference-{protocol}.png")
+            picture = images / f"critical-difference-{protocol}.png"
+            lines += summary.comparison(part, OURS, PEERS[protocol], picture)
             floors += (oneclass_floors if protocol == "oneclass" else contaminated_floors)(part)
     part = done[done.protocol == FIXED]
     if len(part):
@@ -117,6 +125,10 @@ def oneclass_floors(done: pd.DataFrame) -> list[Floor]:
             met, goal = met and ranks.idxmin() == OURS, f"{goal}; best mean rank"
             place = int((ranks < ranks[OURS]).sum()) + 1
             measured += f"; mean rank {ranks[OURS]:.2f}, place {place} of {len(ranks)}"
+        unseen = statistics.per_set(kept[kept.seed != CHOSEN_BY], metric).mean()
+        if len(unseen):
+            lead_unseen = unseen[OURS] - unseen.drop(OURS).max()
+            measured += f"; {signed(lead_unseen)} without seed {CHOSEN_BY}"
         what = f"one-class, mean {summary.NAMES[metric]}"
         floors.append(Floor(what, "≥ every peer", goal, measured, lead >= 0, lead >= 0 and met))
     return floors

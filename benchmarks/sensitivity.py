@@ -72,10 +72,10 @@ def study(split: adbench.Split, dataset: str, seed: int, trials: int) -> list[di
     order = order[int(CALIBRATION_SHARE * len(order)) :]
     stopping, training = np.split(order, [max(1, round(VALIDATION_SHARE * len(split.train)))])
     cut = len(training) - max(2, round(JUDGING_SHARE * len(training)))
-    rows = {name: columns(split.train[part]) for name, part in [("all", training)]}
+    rows = {name: adbench.columns(split.train[part]) for name, part in [("all", training)]}
     rows |= {"fit": take(rows["all"], slice(cut)), "judge": take(rows["all"], slice(cut, None))}
-    stop = columns(split.train[stopping])
-    test = columns(split.test)
+    stop = adbench.columns(split.train[stopping])
+    test = adbench.columns(split.test)
     kinds = {name: ColumnKind("numeric", False) for name in rows["all"]}
     layout = fit_encoding(rows["all"], kinds).encoding.layout
     default, rule = ModelConfig(), TrainConfig()
@@ -126,10 +126,6 @@ def line(what: str, trial: Trial, on_test: Mapping[str, float]) -> dict[str, Any
     measured = {name: trial.metrics.get(name, float("nan")) for name in OBJECTIVES}
     settings = {SETTINGS[name]: value for name, value in trial.settings.items()}
     return {"what": what, "number": trial.number, **settings, **measured, **on_test}
-
-
-def columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {str(i): rows[:, i].astype(np.float64) for i in range(rows.shape[1])}
 
 
 def take(data: Mapping[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:

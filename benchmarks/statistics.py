@@ -30,18 +30,28 @@ def complete(done: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         done: finished runs with columns dataset, seed and method.
 
     Returns:
-        the runs, and the methods left out because no seed of theirs has all sets.
+        the runs, and the methods left out because they have not all sets at each of the seeds that
+        the furthest method has them at.
     """
-    sets = done.dataset.nunique()
+    whole = whole_seeds(done)
+    if not any(whole.values()):
+        return done.iloc[:0], list(whole)
+    common = max(whole.values(), key=len)
+    left_out = [method for method, seeds in whole.items() if not seeds >= common]
+    return done[done.seed.isin(common) & ~done.method.isin(left_out)], left_out
+
+
+def shared(done: pd.DataFrame, case: list[str], method: str = "method") -> pd.DataFrame:
+    """The runs of cases (columns `case`) that every method has run."""
+    present = done.groupby(case)[method].transform("nunique")
+    return done[present == done[method].nunique()]
+
+
+def whole_seeds(done: pd.DataFrame) -> dict[str, set[int]]:
+    """The seeds at which each method has all sets."""
     counts = done.groupby(["method", "seed"]).dataset.nunique()
-    whole = counts[counts == sets].reset_index()
-    seeds = whole.groupby("method").seed.agg(set)
-    left_out = [m for m in done.method.unique() if m not in seeds.index]
-    if seeds.empty:
-        return done.iloc[:0], left_out
-    common = set.intersection(*seeds)
-    kept = done[done.seed.isin(common) & done.method.isin(seeds.index)]
-    return kept, left_out
+    whole = counts[counts == done.dataset.nunique()].index
+    return {m: {seed for method, seed in whole if method == m} for m in done.method.unique()}
 
 
 def per_set(done: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -95,8 +105,8 @@ class Standing(NamedTuple):
 
     Attributes:
         lead: mean over seeds of the paired difference.
-        clear: the lead, either way, is larger than two of its standard errors over seeds;
-            False with one seed.
+        clear: a paired t-test over seeds tells it from zero at the 5 % level; False with one
+            seed.
     """
 
     lead: float
@@ -110,8 +120,9 @@ def standings(
     runs = done.pivot_table(index=["dataset", "seed"], columns="method", values=metric)
     leads = (runs[ours] - runs[peer]).groupby("dataset")
     mean, error = leads.mean(), leads.sem()
+    limit = stats.t.ppf(0.975, leads.count() - 1) * error
     return {
-        name: Standing(float(mean[name]), bool(abs(mean[name]) > 2 * error[name]))
+        name: Standing(float(mean[name]), bool(abs(mean[name]) > limit[name]))
         for name in sorted(mean.index, key=_by_number)
     }
 

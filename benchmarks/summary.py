@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,25 +12,32 @@ from benchmarks.markdown import listed, signed
 from benchmarks.methods import METHODS
 
 NAMES = {"auroc": "AUROC", "average_precision": "average precision"}
+LEVEL = 0.05
 
 
-def comparison(done: pd.DataFrame, ours: str, picture: Path | None = None) -> list[str]:
+def comparison(
+    done: pd.DataFrame, ours: str, peers: Sequence[str], picture: Path | None = None
+) -> list[str]:
     """Tables per set, means and ranks, paired intervals, and where peers win.
 
     Args:
         done: runs of one protocol.
         ours: the method that the others are compared with.
+        peers: all methods that belong there; those without runs are named.
         picture: where to draw the critical-difference picture, in the page's `images` folder.
     """
     kept, left_out = statistics.complete(done)
     if kept.empty:
         return [f"No method has all sets yet: {listed(left_out)} still run.", ""]
+    absent = [m for m in peers if m not in set(done.method)]
     methods = [m for m in METHODS if m in set(kept.method)]
     auroc = statistics.per_set(kept, "auroc")[methods]
     precision = statistics.per_set(kept, "average_precision")[methods]
     lines = [f"Seeds {listed(sorted(kept.seed.unique()))}; {len(auroc)} sets; AUROC per set.", ""]
-    if left_out:
-        lines += [f"Not all sets are there yet for: {listed(left_out)}.", ""]
+    for method in left_out:
+        lines += markdown.paragraph(_in_part(done, method, ours))
+    if absent:
+        lines += markdown.paragraph(f"Without runs: {listed(absent)}.")
     rows = [[name, *markdown.best_bold(row)] for name, row in auroc.iterrows()]
     rows.append(["**mean AUROC**", *markdown.best_bold(auroc.mean())])
     rows.append(["**mean AP**", *markdown.best_bold(precision.mean())])
@@ -44,6 +52,20 @@ def comparison(done: pd.DataFrame, ours: str, picture: Path | None = None) -> li
     if picture and len(methods) > 2:
         lines += ranked(auroc, ours, picture)
     return lines
+
+
+def _in_part(done: pd.DataFrame, method: str, ours: str) -> str:
+    """What a method that lacks some runs reaches where it has them, beside ours."""
+    seeds = statistics.whole_seeds(done)
+    shared = seeds[method] & seeds.get(ours, set())
+    if not shared:
+        return f"Not all sets are there yet for {method}."
+    runs = done[done.seed.isin(shared)].groupby("method")[list(NAMES)].mean()
+    theirs, own = (" / ".join(f"{v:.3f}" for v in runs.loc[m]) for m in (method, ours))
+    return (
+        f"{method} has run with seeds {listed(sorted(shared))} only: AUROC / AP {theirs}, {ours}"
+        f" {own} there."
+    )
 
 
 def against_peers(
@@ -64,8 +86,8 @@ def against_peers(
         *markdown.paragraph(
             f"{ours} minus each peer: mean over sets with the 95 % interval of a paired bootstrap",
             f"over sets ({statistics.RESAMPLES:,} resamples); then on how many sets it is ahead or",
-            "behind in AUROC, in brackets on how many clearly: by more than two standard errors of",
-            "the paired difference over seeds.",
+            "behind in AUROC, in brackets on how many clearly: by a paired t-test over seeds at",
+            "the 5 % level, which calls one in twenty differences clear where there is none.",
         ),
         *markdown.table(["peer", "AUROC", "AP", "sets ahead", "sets behind"], rows),
     ]
@@ -95,14 +117,20 @@ def where_peers_win(kept: pd.DataFrame, auroc: pd.DataFrame, ours: str) -> list[
 
 
 def ranked(auroc: pd.DataFrame, ours: str, picture: Path) -> list[str]:
-    """The Friedman test and the critical-difference picture."""
-    ranks = statistics.mean_ranks(auroc)
+    """The Friedman test and, where it tells methods apart, the critical-difference picture."""
+    ranks, p_value = statistics.mean_ranks(auroc), statistics.friedman(auroc)
+    if p_value >= LEVEL:
+        picture.unlink(missing_ok=True)
+        return markdown.paragraph(
+            f"Mean ranks of AUROC: the Friedman test gives p = {p_value:.2f} for all methods",
+            "ranking alike, so no two of them are told apart.",
+        )
     difference = statistics.critical_difference(len(ranks), len(auroc))
     title = f"mean rank of AUROC over {len(auroc)} sets"
     pictures.critical_difference_picture(picture, ranks, difference, ours, title)
     return [
         *markdown.paragraph(
-            f"Mean ranks of AUROC: the Friedman test gives p = {statistics.friedman(auroc):.1e}",
+            f"Mean ranks of AUROC: the Friedman test gives p = {p_value:.1e}",
             "for all methods ranking alike; the critical difference of the Nemenyi test is",
             f"{difference:.2f} at the 5 % level.",
         ),

@@ -17,6 +17,7 @@ from benchmarks import (
     alternatives,
     contamination,
     explanations,
+    methods,
     missing,
     mixed,
     mixed_tables,
@@ -25,9 +26,11 @@ from benchmarks import (
     quality,
     runs,
     statistics,
+    summary,
 )
 from benchmarks.adbench import Split
 from benchmarks.methods import METHODS, OURS
+from vae_core import batches
 from vae_core.columns import Layout
 from vae_core.corruption import Corruption
 from vae_core.joining import JOINED, JOINS
@@ -161,14 +164,32 @@ def finished(methods: dict[str, float], seeds: int = 3, sets: int = 6) -> pd.Dat
     )
 
 
-def test_only_whole_methods_and_common_seeds_are_compared() -> None:
-    done = finished({OURS: 0.8, "kNN": 0.7, "LOF": 0.6})
+def test_only_methods_with_all_sets_at_all_seeds_are_compared() -> None:
+    done = finished({OURS: 0.8, "IForest": 0.7, "kNN": 0.7, "LOF": 0.6})
     lacking_a_set = (done.method == "LOF") & (done.dataset == "3_set")
     lacking_a_seed = (done.method == "kNN") & (done.dataset == "2_set") & (done.seed == 2)
     kept, left_out = statistics.complete(done[~lacking_a_set & ~lacking_a_seed])
-    assert left_out == ["LOF"]
-    assert set(kept.seed) == {0, 1} and set(kept.method) == {OURS, "kNN"}
+    assert set(left_out) == {"kNN", "LOF"}
+    assert set(kept.seed) == set(done.seed) and set(kept.method) == {OURS, "IForest"}
     assert list(statistics.per_set(kept, "auroc").index) == [f"{i}_set" for i in range(6)]
+
+
+def test_methods_without_all_runs_are_named(tmp_path: Path) -> None:
+    done = finished({OURS: 0.8, "IForest": 0.75, "kNN": 0.7})
+    done = done[(done.method != "kNN") | (done.seed == 0)]
+    text = "\n".join(summary.comparison(done, OURS, ["IForest", "kNN", "LUNAR"]))
+    assert "Without runs: LUNAR." in text
+    assert "kNN has run with seeds 0 only: AUROC / AP 0.725 / 0.700, VAEDetector 0.825" in text
+
+
+def test_neighbours_of_training_rows_are_others() -> None:
+    rows = np.append(np.arange(60) / 10, 20.0)[:, None]
+    for method in (methods.knn, methods.lof):
+        score = method(rows, 0)
+        alone = score(rows)
+        assert alone.argmax() == 60
+        assert (alone > score(rows.copy())).any(), "a copy counts each row as its own neighbour"
+    assert methods.knn(rows, 0)(rows)[0] == pytest.approx(0.5)
 
 
 def test_standings_are_paired_by_seed() -> None:
@@ -347,6 +368,8 @@ def test_peers_get_standardised_numbers() -> None:
         "distance to the nearest code alone",
         "distance to codes of twenty groups alone",
         "more noise for heavy-tailed columns",
+        "and a pair with a latent of 4",
+        "a bootstrap for each member",
         "quantile transform of every column",
         "near-duplicate columns left out",
     ],
@@ -355,7 +378,8 @@ def test_every_kind_of_change_is_measured(folder: Path, name: str) -> None:
     change = ablation.CHANGES[name]
     quick = replace(change, training={**change.training, "max_steps": 40})
     measured = dict(ablation.measure(adbench.split(folder, "2_second", 0), quick, 0))
-    assert list(measured) == [*JOINED, *JOINS, ablation.TWO_SIDED]
+    more = [ablation.WEIGHTED, ablation.TWO_SIDED, ablation.LARGER]
+    assert list(measured) == [*JOINED, *JOINS, *more]
     assert measured["combined"]["auroc"] > 0.9  # the anomalies lie far out
 
 
@@ -374,3 +398,13 @@ def test_alternatives_do_what_their_names_say() -> None:
     usual, more = noisy.noise.flatten()
     assert usual == pytest.approx(0.3, rel=0.25)
     assert more > 1.1 * usual  # arcsinh has taken most of the tail already
+
+
+def test_bootstraps_repeat_and_leave_out_rows() -> None:
+    with alternatives.bootstraps(np.zeros((50, 1))):
+        generator = torch.Generator().manual_seed(0)
+        first, second = (batches.permutations(2, 50, generator) for _ in range(2))
+    assert first.shape == (2, 50) and not torch.equal(first, second)
+    assert torch.equal(first.sort(1).values, second.sort(1).values), "one sample for all epochs"
+    assert all(len(member.unique()) < 50 for member in first)
+    assert len(batches.permutations(1, 50, generator)[0].unique()) == 50
