@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline import registry, tracking, trial
+from pipeline import admission, registry, tracking
 from pipeline.errors import NotEnoughRows, UserError
 from pipeline.gates import Gate
 from pipeline.lake import Lake
@@ -87,7 +87,7 @@ def calibrate(
             tags = {"training_run": origin, "training_data_hash": scorer.metadata["data_hash"]}
             version = registry.register(run, config.name, calibrated, data.columns, rows, tags)
             report(progress, 0, None, "running the gates")
-            gates = trial.hold(lake, calibrated, version, data, run)
+            gates = admission.hold(lake, calibrated, version, data, run)
             promoted = all(gate.passed for gate in gates if gate.blocking)
             _log_gates(run, config.name, version, gates)
             run.set_tags({"model_version": version, "promoted": promoted})

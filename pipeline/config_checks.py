@@ -41,9 +41,29 @@ def check_config(config: Config) -> None:
             )
     if config.model.variant != ModelSettings.model_fields["variant"].default:
         _check_score(config)
+    _check_weighing(config)
     _check_network(config)
     _check_conditions(config)
     _check_latent(config)
+
+
+def _check_weighing(config: Config) -> None:
+    """Weighted calibration rows give a marginal conformal cut-off, in place of the threshold's."""
+    threshold = config.threshold
+    if not config.alerts.covariate_shift:
+        return
+    if threshold.method == "conformal" and threshold.conditional_delta is None:
+        return
+    other = (
+        f"method: {threshold.method}"
+        if threshold.method != "conformal"
+        else f"conditional_delta: {threshold.conditional_delta:g}"
+    )
+    raise ConfigError(
+        f"{config.path}: `alerts.covariate_shift` weighs the calibration rows of a plain conformal "
+        f"threshold, and `threshold.{other}` asks for another",
+        hint="Leave one of the two out.",
+    )
 
 
 def _check_threshold(config: Config, given: dict[str, Any]) -> None:

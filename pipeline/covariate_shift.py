@@ -103,6 +103,8 @@ def weighted_p_values(
 ) -> np.ndarray:
     """(Σ {w_i : calibration score i ≥ score} + own) / (Σ w_i + own).
 
+    What `weighted_cut` cuts at alpha, row by row: its definition, and what it is tested against.
+
     Args:
         calibration: (n,) scores, in any order.
         weights: (n,) of the calibration rows.
@@ -133,7 +135,7 @@ def weighted_cut(calibration: np.ndarray, weights: Weights, alpha: float) -> flo
 
     Returns:
         a row is selected iff its score is greater; with equal weights the conformal cut-off. None
-        where too few effective rows are left for this alpha.
+        where too few effective rows are left for this alpha, or a row's own weight exceeds it.
     """
     if weights.effective < 1 / alpha - 1:
         return None

@@ -30,7 +30,8 @@ class Decision:
         keep: batch of `scores` (p_value, anomaly_score, is_anomaly) to a mask of its rows.
         cut_off: largest anomaly score not selected; under FDR control the largest p-value that is
             (0 where none is).
-        effective_rows: what the weighted calibration rows are worth; None where nothing is weighed.
+        effective_rows: what the weighted calibration rows are worth, less than 1/alpha − 1 where
+            that is too few and the model's own threshold decides; None where nothing is weighed.
     """
 
     keep: Callable[[pa.RecordBatch], pa.Array]
@@ -89,7 +90,11 @@ def _weighted(lake: Lake, scorer: Scorer, night: Night) -> tuple[float | None, f
         clip=largest_weight(len(calibration), alpha),
     )
     scores = scorer.raw_scores(calibration.columns).anomaly_score
-    return weighted_cut(scores, weights, alpha), weights.effective
+    cut = weighted_cut(scores, weights, alpha)
+    if cut is not None:
+        return cut, weights.effective
+    # where a row's own weight is too much for alpha, that many rows of its weight are there
+    return None, min(weights.effective, weights.calibration.sum() / weights.largest)
 
 
 def _flagged(batch: pa.RecordBatch) -> pa.Array:

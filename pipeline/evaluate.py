@@ -21,10 +21,6 @@ __all__ = [
     "auroc",
     "average_precision",
     "evaluate",
-    "false_positive_rate",
-    "recall",
-    "recall_at_alpha",
-    "threshold_at_alpha",
 ]
 
 
@@ -104,36 +100,6 @@ def average_precision(labels: Any, scores: Any) -> float:
     return _measure("average_precision", labels, scores)
 
 
-def recall_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
-    """Share of the anomalies found when at most ``alpha`` of the normal rows are flagged."""
-    return _measure("recall_at_alpha", labels, scores, alpha=alpha)
-
-
-def false_positive_rate(labels: Any, flags: Any) -> float:
-    """Share of the normal rows that are flagged; lower is better."""
-    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
-    return float(flagged[~truth].mean()) if (~truth).any() else math.nan
-
-
-def recall(labels: Any, flags: Any) -> float:
-    """Share of the anomalies that are flagged; higher is better."""
-    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
-    return float(flagged[truth].mean()) if truth.any() else math.nan
-
-
-def threshold_at_alpha(labels: Any, scores: Any, alpha: float) -> float:
-    """Smallest score that at most ``alpha`` of the normal rows exceed.
-
-    Raises:
-        ValueError: there are no normal rows.
-    """
-    truth = np.asarray(labels, dtype=bool)
-    normal = np.sort(np.asarray(scores, dtype=np.float64)[~truth])
-    if not len(normal):
-        raise ValueError("a threshold at a false-positive rate needs normal rows")
-    return float(normal[len(normal) - 1 - min(int(alpha * len(normal)), len(normal) - 1)])
-
-
 def _checked(labels: Any, scores: Any) -> tuple[NDArray[np.bool_], Floats]:
     truth = np.asarray(labels, dtype=bool)
     values = np.asarray(scores, dtype=np.float64)
@@ -146,10 +112,11 @@ def _checked(labels: Any, scores: Any) -> tuple[NDArray[np.bool_], Floats]:
     return truth, values
 
 
-def _measure(name: str, labels: Any, scores: Any, alpha: float = 0.05) -> float:
+def _measure(name: str, labels: Any, scores: Any) -> float:
+    """A metric that needs neither threshold nor alpha."""
     truth, values = _checked(labels, scores)
     order = np.argsort(-values, kind="stable")
-    return METRICS[name](truth[order], values[order], np.ones(len(values)), math.inf, alpha)
+    return METRICS[name](truth[order], values[order], np.ones(len(values)), math.inf, math.nan)
 
 
 # The metrics below take rows in descending order of score, with weights, so that a bootstrap draw

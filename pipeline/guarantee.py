@@ -65,7 +65,7 @@ def beta_interval(rank: int, n: int, confidence: float = NIGHT_CONFIDENCE) -> tu
     """Central interval of a conformal threshold's true false-alarm rate.
 
     Args:
-        rank: l, how many calibration scores lie at or above the threshold, 0 … n.
+        rank: l, the threshold being the l-th largest calibration score, 0 … n.
         n: number of calibration rows, ≥ 1.
         confidence: central probability, in (0, 1).
 
@@ -98,7 +98,7 @@ def beta_binomial_interval(
     above `high`, has a probability of at most (1 − confidence)/2 each.
 
     Args:
-        rank: l, how many calibration scores lie at or above the threshold, 0 … n.
+        rank: l, the threshold being the l-th largest calibration score, 0 … n.
         n: number of calibration rows, ≥ 1.
         rows: number of rows scored, ≥ 0.
         confidence: central probability, in (0, 1).

@@ -25,9 +25,11 @@ class Threshold:
         method: name of the method that fitted it.
         alpha: target false-positive rate in (0, 1).
         n: calibration rows.
-        rank: number l of calibration scores that may exceed the value, plus one; under
-            exchangeability the true false-positive rate follows Beta(l, n + 1 − l).
-        interval: central 90 % interval of that rate.
+        rank: l, where the value is the l-th largest calibration score, so that at most l − 1 of
+            them exceed it; under exchangeability the true false-positive rate follows
+            Beta(l, n + 1 − l). Where the value is no calibration score: one more than exceed it.
+        interval: central 90 % interval of that rate; of `best_f1` too low on average, since the
+            rows that it is counted on chose the value.
         guarantee: whether the method keeps P(flag) ≤ alpha for exchangeable rows.
         parameters: whatever else the method was given.
     """
@@ -81,8 +83,9 @@ def conformal_cut(calibration: np.ndarray, alpha: float) -> float:
         alpha: in (0, 1).
 
     Returns:
-        the cut-off; the largest calibration score where k > n (no guarantee then).
+        the cut-off: a score exceeds it iff its p-value is at most alpha. ∞ where k > n: of so few
+            calibration rows none can say that a row is that rare.
     """
     n = len(calibration)
-    k = n + 1 - conformal_rank(n, alpha)
-    return float(calibration[min(k, n) - 1])
+    rank = conformal_rank(n, alpha)
+    return float(calibration[n - rank]) if rank else float("inf")

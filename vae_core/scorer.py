@@ -167,7 +167,9 @@ class Scorer:
 
         Args:
             data: (N,) per column.
-            alpha: flag at this false-positive rate in place of the fitted threshold.
+            alpha: flag rows whose p-value is at most this, in place of the fitted threshold: the
+                marginal conformal promise, whatever the threshold's method. Below 1 / (n + 1), n
+                calibration rows, that is none.
 
         Returns:
             (N,) arrays: anomaly_score, reconstruction_error, elbo, latent, p_value,

@@ -19,7 +19,7 @@ def fit_conformal(
     *,
     exact: bool = True,
 ) -> Threshold:
-    """The cut-off that lets through at most l of the calibration scores.
+    """The l-th largest calibration score.
 
     Marginal (default): l = ⌊alpha (n + 1)⌋, so that P(flag) ≤ alpha over calibration draws and
     new rows together. With `conditional_delta`, l is the largest count with
@@ -31,7 +31,7 @@ def fit_conformal(
         alpha: target false-positive rate in (0, 1).
         conditional_delta: in (0, 1), or None.
         exact: False for scores that are not exchangeable with new ones (cross-fitted): the same
-            cut-off without a promise, at the largest score where l would be 0.
+            cut-off without a promise; l is 1, not 0, where there are few of them.
 
     Raises:
         NotEnoughCalibrationRows: `exact` and no l ≥ 1 keeps the promise; says how many rows would.
@@ -44,8 +44,9 @@ def fit_conformal(
     rank = _rank(n, alpha, conditional_delta)
     if rank < 1 and exact:
         raise NotEnoughCalibrationRows(n, rows_needed(alpha, conditional_delta), alpha)
+    rank = max(rank, 1)
     return Threshold(
-        value=float(ordered[n - max(rank, 1)]),
+        value=float(ordered[n - rank]),
         method="conformal",
         alpha=alpha,
         n=n,

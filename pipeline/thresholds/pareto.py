@@ -47,7 +47,7 @@ def fit_pareto(excesses: np.ndarray) -> Pareto:
     short tails. It never leaves the support, and needs no iteration.
 
     Args:
-        excesses: (k,) > 0, ascending.
+        excesses: (k,) > 0, ascending, k ≥ 2.
 
     Reference: Zhang and Stephens (2009), A new and efficient estimation method for the
         generalized Pareto distribution, section 3; with the finer grid of Vehtari, Simpson,

@@ -30,8 +30,9 @@ def fit_pot(scores: np.ndarray, alpha: float, peaks: int | None = None) -> Thres
     Stored with the threshold: `level` u, `peaks` k, `shape` ξ, `scale` σ; `value_interval`, 90 %,
     and `fit_p_value`, how often a true Pareto tail fits as badly by Anderson and Darling's
     `anderson_darling`, from 400 samples of the fitted law; `stability`, shape and value with
-    half and twice the peaks; `mean_excess_ratio`, observed over fitted mean excess above the
-    median peak: 1 where the tail is Pareto, None where its mean is infinite (ξ ≥ 1).
+    half and twice the peaks, where those are smooth tails too; `mean_excess_ratio`, observed over
+    fitted mean excess above the median peak: 1 where the tail is Pareto, None where its mean is
+    infinite (ξ ≥ 1) or no peak lies above the median one.
 
     Args:
         scores: (n,) calibration scores, higher is more anomalous.
@@ -77,9 +78,16 @@ def fit_pot(scores: np.ndarray, alpha: float, peaks: int | None = None) -> Thres
         value_interval=[float(v) for v in np.percentile(values, [tail, 100 - tail])],
         anderson_darling=distance,
         fit_p_value=float((1 + np.sum(distances >= distance)) / (DRAWS + 1)),
-        stability=[tail_cut(ordered, alpha, j) for j in (k // 2, 2 * k) if 10 <= j < n],
-        mean_excess_ratio=float(above.mean() / expected) if np.isfinite(expected) else None,
+        stability=[tail_cut(ordered, alpha, j) for j in (k // 2, 2 * k) if _can_be_cut(ordered, j)],
+        mean_excess_ratio=(
+            float(above.mean() / expected) if len(above) and np.isfinite(expected) else None
+        ),
     )
+
+
+def _can_be_cut(ordered: np.ndarray, peaks: int) -> bool:
+    """Whether a tail of so many peaks is there, and no single tied value."""
+    return peaks < len(ordered) and len(np.unique(ordered[-peaks:])) >= FEWEST_DISTINCT // 2
 
 
 def tail_cut(ordered: np.ndarray, alpha: float, peaks: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.errors import NotEnoughCalibrationRows
+from pipeline.errors import NotEnoughCalibrationRows, ThresholdError
 from vae_core import Threshold
 
 from .conformal import rate_interval
@@ -18,12 +18,21 @@ def fit_quantile(scores: np.ndarray, alpha: float) -> Threshold:
         alpha: target false-positive rate in (0, 1).
 
     Raises:
-        NotEnoughCalibrationRows: fewer than 1/alpha − 1 rows: the quantile would be the maximum.
+        NotEnoughCalibrationRows: fewer than 1/alpha rows: less than one is to be flagged.
+        ThresholdError: the largest scores are equal, so that none exceeds the quantile.
     """
     n = len(scores)
-    exceeding = int(np.sum(scores > (value := float(np.quantile(scores, 1 - alpha))))) if n else 0
-    if exceeding < 1 or n * alpha < 1:
-        raise NotEnoughCalibrationRows(n, int(np.ceil(1 / alpha)), alpha)
+    if n * alpha < 1 - 1e-9:
+        raise NotEnoughCalibrationRows(n, int(np.ceil(1 / alpha - 1e-9)), alpha)
+    value = float(np.quantile(scores, 1 - alpha))
+    exceeding = int(np.sum(scores > value))
+    if not exceeding:
+        raise ThresholdError(
+            f"threshold method quantile: the largest of {n:,} calibration scores are equal, none "
+            f"exceeds the {1 - alpha:g} quantile, and nothing would ever be flagged",
+            hint="Set a larger `threshold.alpha`, or `threshold.method: conformal`, which counts "
+            "ties on the safe side.",
+        )
     # `exceeding` calibration scores lie above: the (exceeding + 1)-th largest does not
     return Threshold(
         value=value,

@@ -99,6 +99,14 @@ def test_roles_sort_the_columns(tmp_path: Path) -> None:
             START + "alerts: {fdr: true, covariate_shift: true}",
             "`alerts`: `fdr` and `covariate_shift` exclude each other",
         ),
+        (
+            START + "alerts: {covariate_shift: true}\nthreshold: {method: mad}",
+            "a plain conformal threshold, and `threshold.method: mad` asks for another",
+        ),
+        (
+            START + "alerts: {covariate_shift: true}\nthreshold: {conditional_delta: 0.1}",
+            "`threshold.conditional_delta: 0.1` asks for another",
+        ),
         (START + "alerts: {drift_level: 0}", "`alerts.drift_level`: input should be greater"),
         (START + "threshold: {score: elb}", "known: elbo, reconstruction_error"),
         (START + "model: {variant: vea}", "`model.variant`: 'vea' is not known"),

@@ -108,6 +108,12 @@ def test_rows_unlike_any_calibration_row_leave_no_cut() -> None:
     assert weighted_cut(scores_of(rng, z), weights, 0.05) is None
 
 
+def test_too_heavy_a_row_of_its_own_leaves_no_cut() -> None:
+    weights = Weights(np.full(60, 1.0), largest=2.0, effective=55.0)
+    assert weighted_cut(np.arange(60.0), weights, 0.02) is None
+    assert weights.calibration.sum() / weights.largest < 1 / 0.02 - 1  # what `decide` reports
+
+
 def test_few_calibration_rows_are_weighted_less() -> None:
     assert largest_weight(100_000, 0.05) == 20
     assert largest_weight(400, 0.05) == 5

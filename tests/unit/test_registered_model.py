@@ -86,6 +86,7 @@ def test_alpha_moves_the_flags_and_nothing_else(model: Any, frame: pd.DataFrame)
     assert loose["is_anomaly"].sum() > base["is_anomaly"].sum()
     assert (loose["is_anomaly"] == (loose["p_value"] <= 0.5)).all()
     pd.testing.assert_frame_equal(base.iloc[:, :-1], loose.iloc[:, :-1])
+    assert not model.predict(frame, params={"alpha": 1e-9})["is_anomaly"].any()
     for alpha in (0.0, 1.0, 7.0):
         with pytest.raises(ValueError, match="alpha must lie between 0 and 1"):
             model.predict(frame, params={"alpha": alpha})

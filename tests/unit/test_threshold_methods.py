@@ -113,6 +113,15 @@ def test_pot_follows_units() -> None:
     assert other.parameters["shape"] == pytest.approx(one.parameters["shape"], abs=1e-9)
 
 
+@pytest.mark.parametrize("tied", [39, 45])
+def test_pot_leaves_out_the_halved_tail_where_it_is_one_value(tied: int) -> None:
+    scores = np.sort(np.random.default_rng(9).lognormal(size=2000))
+    scores[-tied:] = scores[-1]
+    threshold = fit_threshold("pot", scores, 0.01)
+    peaks = threshold.parameters["peaks"]
+    assert [tail["peaks"] > peaks for tail in threshold.parameters["stability"]] == [True]
+
+
 def test_pot_refuses_what_has_no_tail() -> None:
     rng = np.random.default_rng(8)
     with pytest.raises(NotEnoughCalibrationRows, match="at least 400"):

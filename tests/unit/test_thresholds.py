@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import NotEnoughCalibrationRows
+from pipeline.errors import NotEnoughCalibrationRows, ThresholdError
 from pipeline.thresholds import THRESHOLDS, fit_conformal, fit_threshold
 from pipeline.thresholds.conformal import rows_needed
 from vae_core import Threshold, conformal_cut, p_values
@@ -33,6 +33,18 @@ def test_p_values_and_flags_agree() -> None:
     assert np.isnan(p_values(SCORES, np.array([np.nan]))).all()
 
 
+def test_no_score_is_rarer_than_the_calibration_rows_can_say() -> None:
+    assert p_values(SCORES, np.array([1e9])) == [0.01]
+    assert conformal_cut(SCORES, 0.01) == 99
+    assert conformal_cut(SCORES, 0.0099) == np.inf
+
+
+def test_a_threshold_of_few_scores_shows_the_interval_of_its_value() -> None:
+    few = fit_conformal(np.arange(10.0), 0.05, exact=False)
+    assert (few.value, few.rank, few.guarantee) == (9.0, 1, False)
+    assert few.interval[0] < 1 / 11 < few.interval[1]
+
+
 def test_conditional_bound_is_stricter() -> None:
     marginal = fit_conformal(SCORES, 0.05)
     conditional = fit_conformal(SCORES, 0.05, conditional_delta=0.1)
@@ -57,6 +69,8 @@ def test_quantile_makes_no_promise() -> None:
     assert not threshold.guarantee
     with pytest.raises(NotEnoughCalibrationRows):
         fit_threshold("quantile", SCORES[:10], 0.05)
+    with pytest.raises(ThresholdError, match="the largest of 99 calibration scores are equal"):
+        fit_threshold("quantile", np.minimum(SCORES, 50), 0.05)
 
 
 def test_thresholds_survive_json() -> None:
