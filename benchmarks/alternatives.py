@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 NORMAL = 3.0  # kurtosis of a Gaussian
 MOST = 3.0  # a column's noise lies within this factor of everyone's
 ALIKE = 0.99
+PACE = 0.01  # of the slow average, a step
+FILTERED = 0.1
 
 
 def nearest_alone(scorer: Scorer) -> Scorer:
@@ -86,6 +89,64 @@ def bootstraps(train: np.ndarray) -> Iterator[None]:
 
     with patch.object(batches, "permutations", of_samples):
         yield
+
+
+@contextmanager
+def slowly_filtered(train: np.ndarray) -> Iterator[None]:
+    """Of each batch the rows that a slow average of the model finds worst are not learned from.
+
+    A step's own losses, as `training.trim` sorts by, waver; an average over some hundred steps has
+    not yet learned what the last ones began to memorise.
+
+    Reference: the filter of Nguyen et al. (2020), SELF: Learning to Filter Noisy Labels with
+        Self-Ensembling, on losses of a VAE.
+    """
+    with patch.object(
+        sys.modules["vae_core.train"], "share_losses", lambda model, goal, team: _Slow(model, goal)
+    ):
+        yield
+
+
+class _Slow(torch.nn.Module):
+    """The losses of rows that the average of the model's weights does not find worst."""
+
+    def __init__(self, model: Any, goal: Any) -> None:
+        super().__init__()
+        self.model, self.goal, self.slow = model, goal, copy.deepcopy(model)
+
+    def forward(
+        self, corrupted: torch.Tensor, noise: torch.Tensor, x: torch.Tensor, warmth: float
+    ) -> tuple[torch.Tensor, Any]:
+        from vae_core import objectives
+
+        with torch.no_grad():
+            for slow, fast in zip(self.slow.parameters(), self.model.parameters(), strict=True):
+                slow.lerp_(fast, PACE)
+            parts = objectives.run(self.slow, x, noise).parts
+            worst = self.goal.beta[:, None] * parts.kl.sum(-1) - parts.reconstruction_log_prob
+            kept = max(1, round((1 - FILTERED) * x.shape[1]))
+            rows = (
+                worst.topk(kept, dim=1, largest=False).indices[..., None].expand(-1, -1, x.shape[2])
+            )
+        passed = objectives.run(
+            self.model, corrupted.gather(1, rows), noise[:, :, :kept], target=x.gather(1, rows)
+        )
+        return objectives.loss(passed, self.goal, warmth), passed
+
+
+def trimmed_twice(split: Split) -> Split:
+    """Two times the worst 10 % of the training rows are left out and the rest is fitted anew.
+
+    Reference: Shen, Sanghavi (2019), Learning with bad training data via iterative trimmed loss
+        minimization, algorithm 1.
+    """
+    from pipeline import VAEDetector
+
+    train = split.train
+    for seed in range(2):
+        normality = VAEDetector(random_state=seed).fit(train).score_samples(split.train)
+        train = split.train[normality > np.quantile(normality, FILTERED)]
+    return Split(train, split.test, split.labels)
 
 
 def quantiles(split: Split) -> Split:

@@ -17,11 +17,11 @@ import pandas as pd
 from benchmarks import adbench, markdown, runs, statistics
 from benchmarks.adbench import Split
 from benchmarks.markdown import Section, listed, signed
-from benchmarks.methods import METHODS, OURS
+from benchmarks.methods import METHODS, OURS, WARY
 
 FILE = "contamination.csv"
 SHARES = (0.0, 0.01, 0.05, 0.1)
-COMPARED = (OURS, "kNN", "IForest", "PyOD_VAE")
+COMPARED = (OURS, WARY, "kNN", "IForest", "PyOD_VAE")
 
 
 def main() -> None:

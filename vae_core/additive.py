@@ -136,6 +136,14 @@ class RowScores(NamedTuple):
 def additive(
     terms: np.ndarray, mean_terms: np.ndarray, latent: np.ndarray, mean_latent: float
 ) -> AdditiveScore:
+    """The score of rows whose column terms (N, D) and latent's part (N,) add up to it.
+
+    Args:
+        terms: of each row and column.
+        mean_terms: (D,) validation means of these.
+        latent: of each row.
+        mean_latent: its validation mean.
+    """
     return AdditiveScore(
         total=terms.sum(1) + latent,
         terms=terms,

@@ -207,7 +207,11 @@ class Scorer:
         )
 
     def explain(self, data: Data) -> Explanation:
-        """How much each column adds to the anomaly score."""
+        """How much each column adds to the anomaly score: (N, D) contributions, (N,) of the latent.
+
+        Raises:
+            ValueError: the data does not fit the encoding, see `Encoding.encode`.
+        """
         contributions, latent, expected = self._in_pieces(data, self._explained)
         return Explanation(contributions, latent, float(expected[0]), self.names)
 
@@ -384,6 +388,11 @@ def _latent(parts: RowScores, weights: np.ndarray) -> np.ndarray:
 
 
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:
+    """Whether models of a variant, with an ELBO or without, can give scores of this kind.
+
+    Raises:
+        ValueError: the kind is unknown, or needs an ELBO that there is none of.
+    """
     if kind not in SCORE_KINDS:
         raise ValueError(f"unknown score {kind!r}; known: {', '.join(SCORE_KINDS)}")
     if (kind in ("elbo", RATIO, WEIGHTED) or kind in JOINS) and not has_elbo:

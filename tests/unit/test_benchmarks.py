@@ -370,6 +370,8 @@ def test_peers_get_standardised_numbers() -> None:
         "more noise for heavy-tailed columns",
         "and a pair with a latent of 4",
         "a bootstrap for each member",
+        "worst 10 % by a slow average left out",
+        "worst 10 % left out twice",
         "quantile transform of every column",
         "near-duplicate columns left out",
     ],
