@@ -116,14 +116,53 @@ def frame_columns(
         if shape and told not in conditions:
             out[told] = _checked(f"column {told!r}", values.tolist(), whole_shape(shape))
         elif pd.api.types.is_bool_dtype(values.dtype):
-            out[told] = values.astype(object).to_numpy()
+            out[told] = _objects(values)
         elif pd.api.types.is_numeric_dtype(values.dtype):
             out[told] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif _are_times(values):
+            raise ValueError(
+                f"column {told!r} holds dates, times or durations ({values.dtype}), which are no "
+                "quantities: leave it out, or give what matters of it as numbers or categories, "
+                "such as the hour or the weekday"
+            )
         else:
-            objects = values.astype(object).to_numpy().copy()
-            objects[values.isna().to_numpy()] = None
-            out[told] = objects
+            out[told] = _numbers(values, told) if _are_numbers(values) else _objects(values)
     return out
+
+
+def _objects(values: pd.Series) -> np.ndarray:
+    """(N,) cells, the missing ones None."""
+    objects = values.astype(object).to_numpy().copy()
+    objects[values.isna().to_numpy()] = None
+    return objects
+
+
+def _are_times(values: pd.Series) -> bool:
+    from pandas.api import types
+
+    dtype = values.dtype
+    return bool(
+        types.is_datetime64_any_dtype(dtype)
+        or types.is_timedelta64_dtype(dtype)
+        or types.infer_dtype(values, skipna=True)
+        in ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")
+    )
+
+
+def _are_numbers(values: pd.Series) -> bool:
+    """Whether objects are numbers, and none of them a bool or text."""
+    from pandas.api import types
+
+    kinds = ("integer", "floating", "mixed-integer-float", "decimal")
+    return values.dtype == object and types.infer_dtype(values, skipna=True) in kinds
+
+
+def _numbers(values: pd.Series, told: str) -> np.ndarray:
+    missing = values.isna().to_numpy()
+    try:
+        return np.where(missing, np.nan, values.where(~missing, 0).to_numpy()).astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"column {told!r}: {error}") from None
 
 
 def written(data: Data, form: Form) -> Any:

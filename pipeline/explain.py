@@ -2,7 +2,7 @@
 
 A scorer's contributions are additive (they sum, with the latent part and a constant, to the
 row's anomaly score, a joined one too), so the largest ones *are* the reasons. Words are added
-from what the model expected in the same row: its reconstruction of a number, its probability of
+from what the members behind the score expected in the same row: a number, and the probability of
 a category.
 """
 
@@ -62,7 +62,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
     outweighs all columns together.
 
     Args:
-        scorer: explains, reconstructs and gives the probability of categories.
+        scorer: explains, and says what it expected.
         data: (N,) raw values per column, as the scorer takes them.
         top: largest number of reasons for a row, ≥ 1.
 
@@ -71,8 +71,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
         only where nothing raised the score. Each begins with its column's name.
     """
     explained = scorer.explain(data)
-    expected = scorer.reconstruct(data)
-    probability = scorer.expected_probability(data)
+    expected, probability = _expectation(scorer, data)
     distances = _distances(scorer.encoding, data, expected)
     image = getattr(scorer.encoding, "image", None)
     errors = beyond = np.zeros(0)
@@ -115,6 +114,17 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
             told = [*told[: top - 1], latent]
         out.append(told)
     return out
+
+
+def _expectation(
+    scorer: Explainer, data: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """By the members behind the score; versions of earlier releases only know what all expect."""
+    ask = getattr(scorer, "expectation", None)
+    if ask is not None:
+        cells, probability = ask(data)
+        return cells, probability
+    return scorer.reconstruct(data), scorer.expected_probability(data)
 
 
 def say_category(name: str, value: Any, expected: Any, probability: float) -> str:

@@ -18,12 +18,15 @@ from vae_core import (
     ImageColumn,
     NumericColumn,
     canonical,
+    is_missing,
 )
 
 # Excess kurtosis beyond which a column's tail is bent by asinh. A Laplace has 3, an exponential 6.
 HEAVY_TAIL = 30.0
 MOST_CATEGORIES = 200
 FEWEST_ROWS_PER_CATEGORY = 2
+# so many more are told from those never seen; 10,000 names of ten letters are 100 kB of a model
+MOST_RARE = 10_000
 
 
 class FeatureColumn(Protocol):
@@ -72,10 +75,14 @@ def fit_encoding(
 
 
 def fit_constant(name: str, values: np.ndarray) -> ConstantColumn | None:
-    """The one value of (N,) cells, to be watched; None where cells are missing."""
-    if any(value is None or value != value for value in values.tolist()):
+    """The one value of (N,) cells, or that all are missing; None where only some are."""
+    text = values.dtype == object
+    missing = [is_missing(value) for value in values.tolist()]
+    if all(missing):
+        return ConstantColumn(name, "" if text else 0.0, rows=len(values), missing=True)
+    if any(missing):
         return None
-    value = canonical(values[0]) if values.dtype == object else float(values[0])
+    value = canonical(values[0]) if text else float(values[0])
     assert value is not None
     return ConstantColumn(name, value, rows=len(values))
 
@@ -121,7 +128,7 @@ def fit_binary(name: str, values: np.ndarray, nullable: bool) -> BinaryColumn | 
 
 
 def fit_categorical(name: str, values: np.ndarray, nullable: bool) -> CategoricalColumn | None:
-    """The commonest categories of (N,) objects, rare ones left to the bucket; None for a constant.
+    """The commonest categories of (N,) objects, others left to the bucket; None for a constant.
 
     A column of one value that is sometimes missing still says something by being missing.
     """
@@ -129,8 +136,16 @@ def fit_categorical(name: str, values: np.ndarray, nullable: bool) -> Categorica
     missing = len(values) - sum(counts.values())
     if len(counts) < 2 and not (nullable and missing and counts):
         return None
-    kept = [v for v, n in counts.most_common(MOST_CATEGORIES) if n >= FEWEST_ROWS_PER_CATEGORY]
-    return CategoricalColumn(name, tuple(sorted(kept)), nullable=nullable)
+    common = counts.most_common()
+    kept = [v for v, n in common[:MOST_CATEGORIES] if n >= FEWEST_ROWS_PER_CATEGORY]
+    others = common[len(kept) :]
+    return CategoricalColumn(
+        name,
+        tuple(sorted(kept)),
+        nullable=nullable,
+        rare=tuple(sorted(v for v, _ in others[:MOST_RARE])),
+        rare_rows=sum(n for _, n in others),
+    )
 
 
 def fit_image(name: str, values: np.ndarray, nullable: bool) -> ImageColumn:

@@ -3,7 +3,7 @@
 from .additive import ColumnStatistics, column_statistics
 from .batches import Stream
 from .calibration import NotCalibratedError, Threshold, conformal_cut, conformal_rank, p_values
-from .canonical import canonical
+from .canonical import canonical, is_missing
 from .columns import (
     BinaryColumn,
     CategoricalColumn,
@@ -70,6 +70,7 @@ __all__ = [
     "diagnose",
     "fit_weighted",
     "importance_weighted_log_prob",
+    "is_missing",
     "joined",
     "p_values",
     "read_pictures",

@@ -266,11 +266,11 @@ def column_terms(
     of: Callable[[torch.Tensor], RowTerms],
 ) -> ColumnTerms:
     """What the model says of its columns, and the constant ones beside them."""
-    encoded, log_jacobian = encoding.encode(data)
+    encoded, left_out = encoding.encode(data)
     x = torch.from_numpy(encoded)
     value, mask, kl, error, distance = (t.numpy() for t in of(x))
     value, error = value.astype(np.float64), error.astype(np.float64)
-    value[:, : log_jacobian.shape[1]] -= log_jacobian
+    value[:, : left_out.shape[1]] -= left_out
     image = model.likelihood.image
     if image is not None:
         value[:, -1] -= image.log_jacobian

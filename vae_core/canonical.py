@@ -11,12 +11,12 @@ def canonical(value: Any) -> str | None:
     """One spelling per category, whatever type the source used: 5, 5.0 and "5" are the same.
 
     Args:
-        value: str, bool, int, float or None; NaN and None are missing.
+        value: str, bool, int, float or None; see `is_missing`.
 
     Returns:
         the category's text, or None where the cell is missing.
     """
-    if value is None or value != value:
+    if is_missing(value):
         return None
     if isinstance(value, str):
         return str(value)
@@ -25,3 +25,13 @@ def canonical(value: Any) -> str | None:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell is None, NaN, or pandas' NA, which is neither equal to itself nor not."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True

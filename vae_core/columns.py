@@ -42,15 +42,31 @@ class BinaryColumn:
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """Named categories, plus the bucket of all others at index 0."""
+    """Named categories, plus the bucket of all others at index 0.
+
+    A category in the bucket has its share of the bucket's probability only: one of `rare` as many
+    parts of it as there are of them, one that training never saw a single row's part.
+
+    Args:
+        rare: the categories of the bucket that training saw.
+        rare_rows: training rows that hold one of them.
+
+    Reference: of the unseen, Laplace's rule of succession.
+    """
 
     name: str
     categories: tuple[str, ...]
     nullable: bool = False
+    rare: tuple[str, ...] = ()
+    rare_rows: int = 0
 
     @property
     def width(self) -> int:
         return len(self.categories) + 1
+
+    def log_share(self, known: bool) -> float:
+        """log of a category's part of the bucket's probability, nats ≤ 0."""
+        return -math.log(max(1, len(self.rare)) if known else self.rare_rows + 1)
 
 
 @dataclass(frozen=True)

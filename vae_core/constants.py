@@ -16,17 +16,26 @@ from .canonical import canonical
 
 @dataclass(frozen=True)
 class ConstantColumn:
-    """One value in all of `rows` training rows.
+    """One value in all of `rows` training rows, or none in any.
 
     Attributes:
         value: a number, or the canonical text of a category.
         rows: n; the more rows agreed, the more a change says.
+        missing: all cells were; `value` is then 0 or the empty text, and tells the kind only.
     """
 
     name: str
     value: float | str
     rows: int
     nullable: bool = False
+    missing: bool = False
+
+    @property
+    def usual(self) -> float | str | None:
+        """The cell of a usual row; NaN or None where it is missing."""
+        if not self.missing:
+            return self.value
+        return None if isinstance(self.value, str) else math.nan
 
     @property
     def nats(self) -> tuple[float, float]:
@@ -64,7 +73,7 @@ class Constants:
         changed = np.zeros((rows, len(self.columns)), dtype=bool)
         for i, column in enumerate(self.columns):
             if column.name in data:
-                changed[:, i] = _differs(data[column.name], column.value)
+                changed[:, i] = _differs(data[column.name], column)
         nats = np.where(changed, self._change, self._usual)
         return nats, np.where(changed, self._error, 0.0)
 
@@ -73,7 +82,12 @@ class Constants:
 ROUNDING = 1e-6
 
 
-def _differs(values: np.ndarray, usual: float | str) -> np.ndarray:
-    if not isinstance(usual, str):
-        return ~(np.abs(values.astype(np.float64) - usual) <= ROUNDING * abs(usual))
-    return np.fromiter((canonical(v) != usual for v in values), dtype=bool, count=len(values))
+def _differs(values: np.ndarray, column: ConstantColumn) -> np.ndarray:
+    usual = column.value
+    if isinstance(usual, str):
+        wanted = None if column.missing else usual
+        return np.fromiter((canonical(v) != wanted for v in values), dtype=bool, count=len(values))
+    numbers = values.astype(np.float64)
+    if column.missing:
+        return ~np.isnan(numbers)
+    return ~(np.abs(numbers - usual) <= ROUNDING * abs(usual))

@@ -99,7 +99,10 @@ class Encoding:
                 channels of a pixel side by side. A condition may be absent: it is not known then.
 
         Returns:
-            x (N, W) float32, and log|du/dx| (N, numeric) float64 in nats, 0 at missing cells.
+            x (N, W) float32, and what it leaves out, float64 in nats, 0 at missing cells: of the
+            numeric columns log|du/dx|, then, where a bucket holds several categories, 0 for the
+            binary columns and for the categorical ones log p(category | cell): (N, numeric) or
+            (N, numeric + binary + categorical).
 
         Raises:
             ValueError: a column is absent, a required cell is missing, a number is infinite, a
@@ -112,14 +115,16 @@ class Encoding:
         rows = len(data[self.required[0]])
         x = np.zeros((rows, self.layout.width), dtype=np.float32)
         observed = np.ones((rows, self.layout.columns), dtype=bool)
-        log_jacobian = self._encode_numeric(data, x, observed)
+        left_out = self._encode_numeric(data, x, observed)
         self._encode_binary(data, x, observed)
-        self._encode_categorical(data, x, observed)
+        shares = self._encode_categorical(data, x, observed)
+        if shares is not None:
+            left_out = np.hstack([left_out, np.zeros((rows, self.layout.binary)), shares])
         self._encode_image(data, x)
         self.encode_conditions(data, x)
         self._refuse_missing(observed)
         x[:, self.layout.mask] = observed[:, list(self.layout.nullable)]
-        return x, log_jacobian
+        return x, left_out
 
     def _encode_numeric(
         self, data: Mapping[str, np.ndarray], x: np.ndarray, observed: np.ndarray
@@ -172,13 +177,21 @@ class Encoding:
 
     def _encode_categorical(
         self, data: Mapping[str, np.ndarray], x: np.ndarray, observed: np.ndarray
-    ) -> None:
+    ) -> np.ndarray | None:
+        """(N, categorical) log p(category | cell), None where it is 0 throughout."""
         first = self.layout.numeric + self.layout.binary
+        shares: np.ndarray | None = None
         for i, c in enumerate(self.categorical):
-            codes = _lookup(data[c.name], _codes_of(c), UNSEEN)
+            known = _codes_of(c) | dict.fromkeys(c.rare, c.width)
+            codes = _lookup(data[c.name], known, UNSEEN)
             observed[:, first + i] = codes >= 0
             rows = np.flatnonzero(codes >= 0)
-            x[rows, self.layout.one_hots[i].start + codes[rows]] = 1.0
+            x[rows, self.layout.one_hots[i].start + codes[rows] % c.width] = 1.0
+            if c.rare:
+                shares = np.zeros((len(x), len(self.categorical))) if shares is None else shares
+                shares[codes == UNSEEN, i] = c.log_share(known=False)
+                shares[codes == c.width, i] = c.log_share(known=True)
+        return shares
 
     def _encode_image(self, data: Mapping[str, np.ndarray], x: np.ndarray) -> None:
         c = self.image
@@ -250,7 +263,7 @@ class Encoding:
             out[c.name] = values
         for constant in self.constants.columns:
             kind = object if isinstance(constant.value, str) else np.float64
-            out[constant.name] = np.full(len(x), constant.value, dtype=kind)
+            out[constant.name] = np.full(len(x), constant.usual, dtype=kind)
         return {name: out[name] for name in self.names}
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -276,12 +289,17 @@ def _lookup(values: np.ndarray, codes: Mapping[str, int], otherwise: int) -> np.
     known: dict[Any, int] = {}
 
     def code(value: Any) -> int:
-        found = known.get(value)
+        # True, 1 and 1.0 are one key and two categories
+        key = value if type(value) is str else (type(value), value)
+        try:
+            found = known.get(key)
+        except TypeError:  # a list, or another thing that has no hash
+            return codes.get(str(value), otherwise)
         if found is None:
             text = canonical(value)
             found = -1 if text is None else codes.get(text, otherwise)
-            if value == value:
-                known[value] = found
+            if text is not None:
+                known[key] = found
         return found
 
     return np.fromiter(map(code, values.tolist()), dtype=np.int64, count=len(values))

@@ -258,7 +258,17 @@ class Scorer:
 
     def expected_probability(self, data: Data) -> dict[str, np.ndarray]:
         """(N,) model's probability of the observed value, per binary or categorical column."""
-        return operations.expected_probability(self.encoding, self.model, data)
+        return operations.expectation(self.encoding, self.model, data).probability
+
+    def expectation(self, data: Data) -> operations.Expectation:
+        """What the members that surprise comes from expect of rows, by column.
+
+        Those of the ELBO, which every default score has a part of; of the reconstruction error
+        where that is the score, or a picture's error is what is shown.
+        """
+        of_error = self.score_kind == "reconstruction_error" or self.encoding.image is not None
+        members = None if of_error else self.model.roles.generative
+        return operations.expectation(self.encoding, self.model, data, members)
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
         """n rows drawn from the model; options and errors of `operations.generate`."""

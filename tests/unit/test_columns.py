@@ -1,10 +1,13 @@
 """Column encodings: round trips, Jacobians, unseen and missing cells, refusals."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.preprocess import MOST_CATEGORIES, fit_categorical
 from vae_core import BinaryColumn, CategoricalColumn, Encoding, NumericColumn, canonical
 
 COLUMNS = [
@@ -112,3 +115,34 @@ def test_saved_form_is_plain_and_complete() -> None:
 )  # fmt: skip
 def test_one_spelling_per_category(value: object, text: str | None) -> None:
     assert canonical(value) == text
+
+
+def test_a_category_of_the_bucket_has_its_share_of_it_only() -> None:
+    common = [f"c{i}" for i in range(MOST_CATEGORIES) for _ in range(9)]
+    rare = [f"r{i}" for i in range(30) for _ in range(4)]
+    column = fit_categorical("k", np.array(common + rare, dtype=object), nullable=True)
+    assert column is not None
+    assert len(column.categories) == MOST_CATEGORIES
+    assert (len(column.rare), column.rare_rows) == (30, 120)
+    encoding = Encoding([NumericColumn("x", 0.0, 1.0), column])
+    cells = np.array(["c0", "r7", "never", None], dtype=object)
+    x, left_out = encoding.encode({"x": np.zeros(4), "k": cells})
+    assert x[1:3, encoding.layout.one_hots[0].start].tolist() == [1.0, 1.0]
+    np.testing.assert_allclose(left_out[:, 1], [0.0, -math.log(30), -math.log(121), 0.0])
+    alone = Encoding([NumericColumn("x", 0.0, 1.0), CategoricalColumn("k", ("a",))])
+    assert alone.encode({"x": np.zeros(1), "k": np.array(["b"], dtype=object)})[1].shape == (1, 1)
+
+
+def test_cells_that_python_calls_equal_keep_their_own_category() -> None:
+    encoding = Encoding([CategoricalColumn("k", ("1", "true"))])
+    for cells in ([1, True, 1.0, "true"], [True, 1, "true", 1.0]):
+        x, _ = encoding.encode({"k": np.array(cells, dtype=object)})
+        found = [encoding.decode(x)["k"][i] for i in range(4)]
+        assert found == [canonical(cell) for cell in cells]
+
+
+def test_cells_without_a_hash_are_a_category_like_any_other() -> None:
+    cells = np.empty(2, dtype=object)
+    cells[:] = [[1, 2], {"a": 1}]
+    encoding = Encoding([CategoricalColumn("k", ("[1, 2]",))])
+    assert encoding.decode(encoding.encode({"k": cells})[0])["k"].tolist() == ["[1, 2]", "(other)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -217,11 +218,27 @@ def test_saved_and_loaded_they_still_tell(scorer: Scorer, tmp_path: Path, device
     )
 
 
-def test_columns_without_any_value_are_not_watched() -> None:
+def test_columns_without_any_value_are_watched_for_one() -> None:
     data = {"a": np.arange(4.0), "gone": np.full(4, np.nan), "void": np.full(4, None, dtype=object)}
     kinds = {"a": KINDS["a"], "gone": ColumnKind("numeric", True), "void": KINDS["note"]}
     encoding, dropped = fit_encoding(data, kinds)
-    assert dropped == ("gone", "void") and encoding.names == ("a",)
+    assert dropped == ("gone", "void") and encoding.names == ("a", "gone", "void")
+    data["gone"][1], data["void"][2] = 0.0, ""
+    nats, _ = encoding.constants.terms(data, 4)
+    assert (nats > 1).tolist() == [[False] * 2, [True, False], [False, True], [False] * 2]
+    back = Encoding.from_dict(json.loads(json.dumps(encoding.to_dict(), allow_nan=False)))
+    decoded = back.decode(back.encode(data)[0])
+    assert np.isnan(decoded["gone"]).all() and decoded["void"].tolist() == [None] * 4
+
+
+def test_a_value_where_there_never_was_one_is_a_reason() -> None:
+    data = {"a": np.random.default_rng(0).normal(size=80), "gone": np.full(80, np.nan)}
+    kinds = {"a": KINDS["a"], "gone": ColumnKind("numeric", True)}
+    scorer = fit_scorer(
+        data, data, kinds, model=ModelConfig(hidden=(16,)), training=TrainConfig(max_steps=20)
+    ).scorer
+    data["gone"][0] = 5.0
+    assert reasons(scorer, data)[0][0] == "gone 5 is new: in training it was always missing"
 
 
 def test_constants_alone_cannot_be_learned() -> None:

@@ -1,5 +1,8 @@
 """VAEDetector: scikit-learn's contract, small samples, data frames, missing cells."""
 
+from datetime import date
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +111,42 @@ def test_data_frames_keep_their_kinds() -> None:
     assert (detector.reconstruct(frame)["same"] == 7).all()
     odd = frame.assign(kind="never seen")
     assert np.isfinite(detector.score_samples(odd)).all()
+
+
+@pytest.mark.parametrize("kind", ["boolean", "bool[pyarrow]", object])
+def test_truth_values_may_be_missing(kind: str | type) -> None:
+    frame = pd.DataFrame(blobs(120)).add_prefix("x")
+    frame["on"] = pd.Series([True, None, False] * 40, dtype=kind)
+    detector = clone(QUICK).fit(frame)
+    scores = detector.score_samples(frame)
+    plain = frame.assign(on=frame.on.astype(object).where(frame.on.notna(), None))
+    np.testing.assert_array_equal(scores, detector.score_samples(plain))
+
+
+@pytest.mark.parametrize("number", [float, Decimal])
+def test_objects_that_are_numbers_are_numeric(number: type) -> None:
+    frame = pd.DataFrame(blobs(200)).add_prefix("x")
+    frame["x0"] = pd.Series([number(str(x)) for x in frame.x0], dtype=object)
+    detector = clone(QUICK).fit(frame)
+    odd = frame.head(5).copy()
+    odd["x0"] = pd.Series([number("1e6")] * 5, dtype=object)
+    assert (detector.predict(odd) == -1).all()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.Series(pd.date_range("2024-01-01", periods=100)),
+        pd.Series(pd.to_timedelta(np.arange(100), "s")),
+        pd.Series(pd.period_range("2024-01-01", periods=100)),
+        pd.Series([date(2024, 1, 1 + i % 28) for i in range(100)], dtype=object),
+    ],
+    ids=["dates", "durations", "periods", "objects"],
+)
+def test_dates_are_refused_with_their_column(times: pd.Series) -> None:
+    frame = pd.DataFrame(blobs(100)).add_prefix("x").assign(when=times)
+    with pytest.raises(ValueError, match="column 'when' holds dates, times or durations"):
+        clone(QUICK).fit(frame)
 
 
 def test_missing_cells_where_none_were_are_named() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -181,6 +181,29 @@ def scorer(request: pytest.FixtureRequest) -> Scorer:
         training=TrainConfig(max_steps=250),
         score=request.param,
     ).scorer
+
+
+def test_words_come_from_the_members_that_made_the_score() -> None:
+    """A denoiser repeats a cell that depends on no other; what is expected is the usual value."""
+
+    def rows(count: int, seed: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        alone, size = rng.normal(size=count), rng.normal(size=count)
+        twice = 2 * size + 0.1 * rng.normal(size=count)
+        return {"alone": alone, "size": size, "twice": twice}
+
+    numeric = ColumnSettings(role="numeric")
+    scorer = fit_scorer(
+        rows(2000, 0), rows(300, 1), dict.fromkeys(("alone", "size", "twice"), numeric),
+        training=TrainConfig(max_steps=400),
+    ).scorer  # fmt: skip
+    data = rows(500, 2)
+    expected = scorer.expectation(data).cells
+    assert abs(np.polyfit(data["alone"], expected["alone"], 1)[0]) < 0.3
+    assert np.corrcoef(data["twice"], expected["twice"])[0, 1] > 0.95
+    assert np.polyfit(data["alone"], scorer.reconstruct(data)["alone"], 1)[0] > 0.5
+    of_error = replace(scorer, score_kind="reconstruction_error").expectation(data).cells
+    np.testing.assert_array_equal(of_error["alone"], scorer.reconstruct(data)["alone"])
 
 
 def test_every_kind_of_cell_and_score_is_told(scorer: Scorer) -> None:

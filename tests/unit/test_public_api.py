@@ -31,7 +31,8 @@ CORE = {
     "ModelConfig", "NotCalibratedError", "NumericColumn", "RawScores", "Scorer",
     "Threshold", "TrainConfig", "TrainResult",
     "build_model", "canonical", "check_score_kind", "choose_device", "column_statistics",
-    "conformal_cut", "conformal_rank", "diagnose", "p_values", "robust_scale", "train",
+    "conformal_cut", "conformal_rank", "diagnose", "is_missing", "p_values",
+    "robust_scale", "train",
 }  # fmt: skip
 PIPELINE = {
     "calibration": ["CalibrateResult", "CalibrationError", "calibrate"],

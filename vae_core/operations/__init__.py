@@ -1,6 +1,6 @@
 """What a trained model does beside scoring: reconstruct, embed, draw, walk, fill in, compress."""
 
-from .codes import conditions, decode, embed, expected_probability, reconstruct
+from .codes import Expectation, conditions, decode, embed, expectation, reconstruct
 from .compression import Compressed, compress
 from .drawing import draw_conditions, generate
 from .repair import denoise, impute, impute_draws
@@ -8,6 +8,7 @@ from .walks import Traversal, interpolate, latent_order, traverse
 
 __all__ = [
     "Compressed",
+    "Expectation",
     "Traversal",
     "compress",
     "conditions",
@@ -15,7 +16,7 @@ __all__ = [
     "denoise",
     "draw_conditions",
     "embed",
-    "expected_probability",
+    "expectation",
     "generate",
     "impute",
     "impute_draws",

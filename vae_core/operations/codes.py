@@ -6,6 +6,7 @@ Legend: K members, N rows, W encoded width, L latents.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,18 +36,36 @@ def reconstruct(encoding: Encoding, model: Model, data: Data) -> dict[str, np.nd
     return whole(encoding, expected_rows(model, encoded(encoding, data)).numpy())
 
 
-def expected_probability(encoding: Encoding, model: Model, data: Data) -> dict[str, np.ndarray]:
-    """(N,) model's probability of the observed value, per binary or categorical column."""
-    x = encoded(encoding, data)
-    expected = expected_rows(model, x).numpy()
-    layout, observed = encoding.layout, x.numpy()
-    out: dict[str, np.ndarray] = {}
+class Expectation(NamedTuple):
+    """What members of a model expect of rows, by column.
+
+    Attributes:
+        cells: (N,) in raw units; the likeliest category.
+        probability: (N,) of the observed value, per binary or categorical column; 0 where it is
+            missing.
+    """
+
+    cells: dict[str, np.ndarray]
+    probability: dict[str, np.ndarray]
+
+
+def expectation(
+    encoding: Encoding, model: Model, data: Data, members: slice | None = None
+) -> Expectation:
+    """Of the denoising members, or of those given."""
+    cells, left_out = encoding.encode(data)
+    expected = expected_rows(model, torch.from_numpy(cells), members).numpy()
+    layout = encoding.layout
+    probability: dict[str, np.ndarray] = {}
     for i, binary in enumerate(encoding.binary, start=layout.numeric):
         p = expected[:, i]
-        out[binary.name] = np.where(observed[:, i] > 0.5, p, 1 - p)
-    for one_hot, column in zip(layout.one_hots, encoding.categorical, strict=True):
-        out[column.name] = (expected[:, one_hot] * observed[:, one_hot]).sum(1)
-    return out
+        probability[binary.name] = np.where(cells[:, i] > 0.5, p, 1 - p)
+    place = layout.numeric + layout.binary
+    for i, one_hot in enumerate(layout.one_hots, start=place):
+        p = (expected[:, one_hot] * cells[:, one_hot]).sum(1)
+        share = np.exp(left_out[:, i]) if left_out.shape[1] > i else 1.0
+        probability[encoding.categorical[i - place].name] = p * share
+    return Expectation(whole(encoding, expected), probability)
 
 
 def embed(encoding: Encoding, model: Model, data: Data) -> np.ndarray:
