@@ -68,6 +68,9 @@ class NotEnoughRows(UserError):  # noqa: N818
     """Too few rows for what was asked."""
 
 
+EXTRAPOLATED = 400  # calibration rows from which threshold method pot can
+
+
 class NotEnoughCalibrationRows(NotEnoughRows, ValueError):  # noqa: N818
     """The calibration part is too small to keep the promised false-alarm rate.
 
@@ -78,10 +81,12 @@ class NotEnoughCalibrationRows(NotEnoughRows, ValueError):  # noqa: N818
     """
 
     def __init__(self, rows: int, needed: int, alpha: float) -> None:
+        beyond = rows >= EXTRAPOLATED
         super().__init__(
             f"alpha = {alpha:g} needs at least {needed:,} calibration rows, there are {rows:,}",
             hint="Give more rows (`split.until`, `split.calibration`) or a larger "
-            "`threshold.alpha` in the config.",
+            "`threshold.alpha` in the config"
+            + (", or extrapolate without a promise: `threshold.method: pot`." if beyond else "."),
         )
         self.rows, self.needed, self.alpha = rows, needed, alpha
 

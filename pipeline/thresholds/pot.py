@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from pipeline.errors import NotEnoughCalibrationRows, ThresholdError
+from pipeline.errors import EXTRAPOLATED, NotEnoughCalibrationRows, ThresholdError
 from vae_core import Threshold
 
 from .counted import CONFIDENCE, counted
 from .pareto import Pareto, anderson_darling, fit_pareto
 
-FEWEST_ROWS = 400
+FEWEST_ROWS = EXTRAPOLATED
 FEWEST_PEAKS = 30
 FEWEST_DISTINCT = 20
 LARGEST_ALPHA = 0.1

@@ -63,6 +63,13 @@ def test_rows_needed_is_the_exact_border(alpha: float, delta: float | None) -> N
         fit_conformal(np.arange(float(needed - 1)), alpha, delta)
 
 
+def test_too_few_rows_for_alpha_point_to_extrapolation_where_it_can_be_had() -> None:
+    for rows, told in ((399, False), (400, True)):
+        with pytest.raises(NotEnoughCalibrationRows) as error:
+            fit_conformal(np.arange(float(rows)), 1e-4)
+        assert ("`threshold.method: pot`" in str(error.value.hint)) is told
+
+
 def test_quantile_makes_no_promise() -> None:
     threshold = fit_threshold("quantile", SCORES, 0.05)
     assert threshold.value == pytest.approx(np.quantile(SCORES, 0.95))
