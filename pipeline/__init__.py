@@ -12,7 +12,7 @@ Where what is:
 - model: preprocess, fitting, thresholds, guarantee, detector, detector_input, detector_generation
 - rows that a model makes: making, gallery
 - train: training, material, checkpoints, team
-- calibrate: calibration, admission, gates, comparison, evaluate
+- calibrate: calibration, labels, admission, gates, comparison, evaluate
 - made-up anomalies: synthetic, synthetic_pictures
 - how good a model is: quality, review
 - tune: tuning

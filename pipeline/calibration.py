@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import admission, registry, tracking
 from pipeline.errors import NotEnoughRows, UserError
 from pipeline.gates import Gate
+from pipeline.labels import LabelCounts
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
 from pipeline.provenance import content_hash
@@ -70,6 +71,7 @@ def calibrate(
         CalibrationError: no trained scorer, or calibration rows that took part in training.
         NotEnoughCalibrationRows: too few to keep the promise; says how many are needed.
         ThresholdError: scores or labels that the threshold's method cannot work with.
+        SchemaError: there are labels, and none of them is the config's normal value.
         RegistryError: there is no champion to recalibrate.
         TrackingError: the MLflow store cannot be used.
     """
@@ -79,7 +81,12 @@ def calibrate(
         rows = _calibration_rows(lake, config, scorer, recalibrate_champion)
         origin = str(scorer.metadata["training_run"])
         with tracking.start(home, config, "calibrate", {"training_run": origin}) as run:
-            data = read_rows(lake, config, rows, labels=True, seed=config.seed, progress=progress)
+            labels = LabelCounts(config)
+            data = read_rows(
+                lake, config, rows, labels=True, seed=config.seed, progress=progress,
+                each=labels.add,
+            )  # fmt: skip
+            labels.check_normal()
             report(progress, 0, None, "calibrating")
             calibrated = _fit(config, scorer, data, rows, run.run_id)
             _log(run, lake, config, calibrated, data, rows)

@@ -15,6 +15,7 @@ from pipeline.errors import (
     NotEnoughCalibrationRows,
     NotEnoughRows,
     RegistryError,
+    SchemaError,
     ThresholdError,
 )
 from pipeline.home import Home
@@ -166,6 +167,18 @@ def test_label_methods_get_the_labels_of_the_calibration_rows(shop: tuple[Home, 
     assert logged["threshold/anomaly_score/f_score"] == pytest.approx(found["f_score"])
     # the p-values' table still holds every calibration row
     assert len(registry.load_scorer(home, config.name, 2).calibration["anomaly_score"]) == 600
+
+
+@pytest.mark.parametrize("method", ["conformal", "best_f1"])
+def test_a_normal_value_that_no_label_has_registers_nothing(
+    shop: tuple[Home, Config], method: str
+) -> None:
+    home, config = shop
+    label = config.columns["verdict"].model_copy(update={"normal": ("Fine",)})
+    wrong = config.model_copy(update={"columns": {**config.columns, "verdict": label}})
+    with pytest.raises(SchemaError, match=r"seen: fine 180; did you mean 'fine'\?"):
+        calibrate(home, with_settings(wrong, "threshold", method=method))
+    assert registry.versions(home, config.name) == []
 
 
 def test_rows_of_the_training_do_not_calibrate(shop: tuple[Home, Config]) -> None:

@@ -1,0 +1,68 @@
+"""What the labels of calibration rows must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from night_homes import CONFIG, write_config
+
+from pipeline.errors import SchemaError
+from pipeline.labels import LabelCounts
+
+
+def counted(folder: Path, values: dict[str | None, int], normal: str = "Ok") -> LabelCounts:
+    """Labels in two pieces, each value so many times."""
+    counts = LabelCounts(write_config(folder, CONFIG.replace("normal: fine", f"normal: {normal}")))
+    cells = [value for value, times in values.items() for _ in range(times)]
+    half = len(cells) // 2
+    for piece in (cells[:half], cells[half:]):
+        counts.add(pa.table({"verdict": pa.array(piece, pa.string())}))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("values", "normal", "message"),
+    [
+        (
+            {"ok": 560, "bad": 40},
+            "Ok",
+            r"has the value 'Ok' \(`columns.verdict.normal`\).*"
+            r"seen: ok 560, bad 40; did you mean 'ok'\?",
+        ),
+        ({"ok": 9, "bad": 4}, "[Ok, usual]", "the value 'Ok' or 'usual'"),
+        ({"normal.": 9, "smurf.": 3}, "normal", r"did you mean 'normal.'\?"),
+        ({"1": 9, "2": 3}, "good", "seen: 1 9, 2 3$"),
+        # few are labelled, yet under another spelling
+        ({"ok": 5, "bad": 5, None: 90}, "Ok", r"missing 90; did you mean 'ok'\?"),
+        ({str(i): 20 - i for i in range(8)}, "good", "3 17, 4 16 and 3 more values$"),
+        ({"Ok": 1, "bad": 9}, "Ok", "1 of the calibration rows is normal .* at least 2 must be"),
+    ],
+)
+def test_labels_without_a_normal_row(
+    tmp_path: Path, values: dict[str | None, int], normal: str, message: str
+) -> None:
+    with pytest.raises(SchemaError, match=message) as told:
+        counted(tmp_path, values, normal).check_normal()
+    assert told.value.hint and "Nothing was registered" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"Ok": 2, "bad": 900},
+        {None: 20},
+        # whoever labels nothing but what is bad leaves most rows unlabelled
+        {"bad": 40, None: 560},
+    ],
+)
+def test_labels_that_will_do(tmp_path: Path, values: dict[str | None, int]) -> None:
+    counted(tmp_path, values).check_normal()
+
+
+def test_no_label_column(tmp_path: Path) -> None:
+    text = CONFIG.replace("  verdict: {role: label, normal: fine}\n", "")
+    counts = LabelCounts(write_config(tmp_path, text))
+    counts.add(pa.table({"amount": [1.0]}))
+    counts.check_normal()
