@@ -61,6 +61,8 @@ def score(config: str, home: str) -> int | None:
         "scored": night.rows_scored,
         "flagged": night.flagged,
         "alerts": night.alerts,
+        "alerts chosen by": night.alerts_by,
+        "at level": night.alerts_level,
         "alert rate": night.alert_rate,
         "chance allows": f"{night.interval[0]:.4f} to {night.interval[1]:.4f}",
         "promise": night.guarantee,

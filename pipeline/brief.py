@@ -16,7 +16,7 @@ from pipeline.explain import number, percent
 from pipeline.frames import inputs, to_columns
 from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
 from pipeline.made import made
-from pipeline.verdict import limit, looks, threshold_in_words, verdict
+from pipeline.verdict import by_fdr, limit, looks, threshold_in_words, verdict
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -67,7 +67,7 @@ def _facts(closing: dict[str, Any], alerts: int, config: Config) -> list[dict[st
     facts = [
         {"label": c.replace("_", " "), "value": f"{closing[c]:,}", "alarm": False} for c in counts
     ]
-    if config.alerts.fdr:
+    if by_fdr(closing, config):
         facts.append({"label": "alerts", "value": f"{alerts:,}", "alarm": False})
     rate = {"label": "alert rate", "value": percent(closing["alert_rate"]), "alarm": broken}
     return [*facts, rate]

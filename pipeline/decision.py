@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ WEIGHED_ROWS = 20_000
 """Most calibration rows and most rows of the night that the weights are estimated from."""
 
 
+By = Literal["threshold", "fdr", "weights"]
+
+
 @dataclass(frozen=True)
 class Decision:
     """Which rows of a night are selected.
@@ -30,21 +33,28 @@ class Decision:
         keep: batch of `scores` (p_value, anomaly_score, is_anomaly) to a mask of its rows.
         cut_off: largest anomaly score not selected; under FDR control the largest p-value that is
             (0 where none is).
+        by: what selected them: the model's own threshold, FDR control or weighted calibration
+            rows.
+        level: false alarms allowed for among all normal rows; under FDR control among the alerts.
         effective_rows: what the weighted calibration rows are worth, less than 1/alpha − 1 where
             that is too few and the model's own threshold decides; None where nothing is weighed.
     """
 
     keep: Callable[[pa.RecordBatch], pa.Array]
     cut_off: float
+    by: By
+    level: float
     effective_rows: float | None = None
 
 
 def decide(lake: Lake, scorer: Scorer, night: Night, summed: tally.Scored) -> Decision:
     """The decision that the config asks for.
 
-    `alerts.fdr`: Benjamini-Hochberg over the night's p-values. `alerts.covariate_shift`: a cut-off
-    from calibration rows weighted as tonight's mix of rows asks for; the model's own threshold
-    where too few of them are effective. Neither: what the model's threshold flagged.
+    `alerts.fdr`: Benjamini-Hochberg over the night's p-values, at the level that `threshold.alpha`
+    has now: p-values do not depend on the one that the model was calibrated for.
+    `alerts.covariate_shift`: a cut-off from calibration rows weighted as tonight's mix of rows asks
+    for; the model's own threshold where too few of them are effective. Neither: what the model's
+    threshold flagged.
 
     Args:
         lake: of the data set.
@@ -54,13 +64,19 @@ def decide(lake: Lake, scorer: Scorer, night: Night, summed: tally.Scored) -> De
     """
     threshold = scorer.thresholds["anomaly_score"]
     if summed.p_counts is not None:
-        return _by_rank(summed.p_counts, threshold.alpha)
+        return _by_rank(summed.p_counts, lake.config.threshold.alpha)
+    effective = None
     if lake.config.alerts.covariate_shift:
         cut, effective = _weighted(lake, scorer, night)
         if cut is not None:
-            return Decision(lambda batch: pa.array(_scores(batch) > cut), cut, effective)
-        return Decision(_flagged, threshold.value, effective)
-    return Decision(_flagged, threshold.value)
+            return Decision(
+                lambda batch: pa.array(_scores(batch) > cut),
+                cut,
+                "weights",
+                threshold.alpha,
+                effective,
+            )
+    return Decision(_flagged, threshold.value, "threshold", threshold.alpha, effective)
 
 
 def _by_rank(p_counts: np.ndarray, q: float) -> Decision:
@@ -70,7 +86,7 @@ def _by_rank(p_counts: np.ndarray, q: float) -> Decision:
     def keep(batch: pa.RecordBatch) -> pa.Array:
         return pa.array(fdr.ranks(batch.column("p_value").to_numpy(), n) <= rank)
 
-    return Decision(keep, rank / (n + 1))
+    return Decision(keep, rank / (n + 1), "fdr", q)
 
 
 def _weighted(lake: Lake, scorer: Scorer, night: Night) -> tuple[float | None, float]:

@@ -47,6 +47,9 @@ class NightResult:
             tested.
         drift_row_id: row at which that sufficed to suspend the promise; None where it did not.
         effective_rows: what the weighted calibration rows are worth; None if not weighted.
+        alerts_by: what chose the alerts, "threshold", "fdr" or "weights"; None where an earlier
+            release closed the night.
+        alerts_level: the level q of "fdr", else alpha; None as `alerts_by`.
         ingested, quarantined: rows of the files that the night covers.
         trouble: one line for each source with trouble.
         labels: flags against labels; None without a label column.
@@ -69,6 +72,8 @@ class NightResult:
     drift_log10_capital: float | None
     drift_row_id: int | None
     effective_rows: float | None
+    alerts_by: str | None
+    alerts_level: float | None
     ingested: int
     quarantined: int
     trouble: tuple[str, ...]
@@ -153,6 +158,8 @@ def result_of(lake: Lake, night: Night, page: Path) -> NightResult:
         drift_log10_capital=closing.get("drift_log10_capital"),
         drift_row_id=closing.get("drift_row_id"),
         effective_rows=closing.get("effective_rows"),
+        alerts_by=closing.get("alerts_by"),
+        alerts_level=closing.get("alerts_level"),
         ingested=closing["ingested"],
         quarantined=closing["quarantined"],
         trouble=tuple(closing["trouble_sources"] or ()),

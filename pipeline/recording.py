@@ -104,7 +104,7 @@ def _metrics(result: NightResult) -> dict[str, float]:
         "promise_broken": float(result.guarantee == "broken"),
         "promise_suspended": float(result.guarantee == "suspended"),
     }
-    for name in ("drift_log10_capital", "effective_rows"):
+    for name in ("drift_log10_capital", "effective_rows", "alerts_level"):
         if fields[name] is not None:
             metrics[name] = float(fields[name])
     if result.labels is not None:

@@ -214,6 +214,8 @@ def _close(
         "drift_log10_capital": None if drift is None else drift.log10_capital,
         "drift_row_id": None if drift is None else drift.row_id,
         "effective_rows": decision.effective_rows,
+        "alerts_by": decision.by,
+        "alerts_level": decision.level,
         "trouble_sources": refused.trouble(),
     }
     nights.close(lake, night, facts, run_id)

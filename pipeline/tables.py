@@ -98,6 +98,10 @@ def nights(config: Config) -> pa.Schema:
     `drift_log10_capital` and `drift_row_id` are the test of `pipeline.drift`: its largest capital,
     and the row at which that sufficed to suspend the promise; null where it was not asked or did
     not. `effective_rows`: what the calibration rows are worth under `alerts.covariate_shift`.
+
+    `alpha` belongs to the model's threshold, `alerts_level` to what chose the alerts (`alerts_by`:
+    threshold, fdr or weights): the level q under FDR control, else alpha again. Null in the rows of
+    earlier releases.
     """
     return pa.schema(
         [
@@ -120,6 +124,8 @@ def nights(config: Config) -> pa.Schema:
             ("drift_log10_capital", pa.float64()),
             ("drift_row_id", pa.int64()),
             ("effective_rows", pa.float64()),
+            ("alerts_by", pa.string()),
+            ("alerts_level", pa.float64()),
             ("trouble_sources", pa.list_(pa.string())),
             ("run_id", pa.string()),
             ("at", TIME),

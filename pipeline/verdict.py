@@ -64,10 +64,10 @@ def verdict(
         body = (
             f"The promise of at most {share} false alarms holds: {count}, and {who} up to {most}."
         )
-    if config.alerts.fdr:
+    if by_fdr(closing, config):
         body += (
             f" The alerts are chosen over the whole night so that of them, on average, at most "
-            f"{share} are false."
+            f"{percent(closing.get('alerts_level') or closing['alpha'])} are false."
         )
     return {"state": "calm", "headline": headline, "body": body}
 
@@ -96,6 +96,12 @@ def looks(closing: dict[str, Any], config: Config) -> list[str]:
             "alerts is approximate."
         )
     return said
+
+
+def by_fdr(closing: dict[str, Any], config: Config) -> bool:
+    """Whether FDR control chose a night's alerts; an earlier release did not write that down."""
+    by = closing.get("alerts_by")
+    return by == "fdr" if by else config.alerts.fdr
 
 
 def limit(closing: dict[str, Any], config: Config) -> float:

@@ -153,7 +153,7 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             "scored": night.rows_scored,
             "flagged": f"{night.flagged:,}, {night.alert_rate:.2%} (chance allows {low:.2%} to "
             f"{high:.2%} of normal rows)",
-            "alerts": night.alerts,
+            "alerts": _alerts(night),
             "promise": PROMISES[night.guarantee],
             **_looks(night),
             "model version": night.model_version,
@@ -201,6 +201,13 @@ def tuned(console: Console, config: Config, result: TuneResult) -> None:
     else:
         said = f"\n{result.snippet}"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _alerts(night: NightResult) -> str:
+    """How many, and what they promise where the whole night chose them."""
+    if night.alerts_by == "fdr" and night.alerts_level is not None:
+        return f"{night.alerts:,}, of which on average at most {night.alerts_level:.2%} are false"
+    return text(night.alerts)
 
 
 def _looks(night: NightResult) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pipeline.errors import TableMissingError
 from pipeline.lake import Lake
 from pipeline.scoring import score
 
-NEW = ["drift_log10_capital", "drift_row_id", "effective_rows"]
+NEW = ["drift_log10_capital", "drift_row_id", "effective_rows", "alerts_by", "alerts_level"]
 
 
 def set_back(lake: Lake) -> None:
@@ -61,7 +61,7 @@ def test_many_runs_add_the_columns_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(evolution.add_columns, Lake(config, home)) for _ in range(8)]:
             done.result()
-    assert [f.name for f in lake.open("nights").schema().fields][-3:] == NEW
+    assert [f.name for f in lake.open("nights").schema().fields][-len(NEW) :] == NEW
     assert len(nights.history(lake)) == 1
     assert not lake.append_once("nights", lake.read("nights"), {"night/shop": 2})
     version = lake.open("nights").version()

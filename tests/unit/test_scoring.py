@@ -169,6 +169,31 @@ def test_fdr_control_selects_over_the_whole_night(tmp_path: Path) -> None:
     assert night.alerts == (fdr.ranks(p, n) <= cut).sum() > 0
     assert night.cut_off == cut / (n + 1)
     assert night.flagged == contents(home, config, "scores")["is_anomaly"].sum()
+    assert (night.alerts_by, night.alerts_level) == ("fdr", 0.05)
+
+
+def test_fdr_control_takes_the_level_of_the_config(tmp_path: Path) -> None:
+    text = CONFIG.replace("report_rows: 10", "report_rows: 10, fdr: true")
+    # the champion was calibrated at 0.05
+    home, config = champion_home(tmp_path, text.replace("alpha: 0.05", "alpha: 0.3"))
+    deliver(home, config, "one", rows=300, seed=1, odd=0.1)
+    night = score(home, config)
+    assert night is not None
+    p = contents(home, config, "scores")["p_value"].to_numpy()
+    counts = fdr.count_p_values(p, 300)
+    wide, narrow = fdr.cut_off_rank(counts, 0.3), fdr.cut_off_rank(counts, 0.05)
+    assert wide > narrow
+    assert night.alerts == (fdr.ranks(p, 300) <= wide).sum()
+    assert night.cut_off == wide / 301
+    closed = contents(home, config, "nights").iloc[0]
+    assert (closed["state"], closed["alpha"]) == ("closed", 0.05)
+    assert (closed["alerts_by"], closed["alerts_level"]) == ("fdr", 0.3)
+    page = Path(night.report_path).read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "so that of them, on average, at most 30 % are false" in page
+    assert "The promise of at most 5 % false alarms" in page
+    assert (
+        tracking.connect(home).get_run(str(night.mlflow_run_id)).data.metrics["alerts_level"] == 0.3
+    )
 
 
 def typical(config: Config, name: str, rows: int, seed: int, **fixed: object) -> None:
