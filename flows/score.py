@@ -48,10 +48,11 @@ def score(config: str, home: str) -> int | None:
         return None
     logger.log(
         logging.WARNING if night.guarantee in ("broken", "suspended") else logging.INFO,
-        "night %d: %d rows scored, %d flagged; promise: %s",
+        "night %d: %d rows scored, %d flagged, %d alerts; promise: %s",
         night.night_id,
         night.rows_scored,
         night.flagged,
+        night.alerts,
         night.guarantee,
     )
     facts = {

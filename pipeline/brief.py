@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import nights, sketches, tally
+from pipeline import nights, sketches, tally, verdict
 from pipeline.explain import number, percent
 from pipeline.frames import inputs, to_columns
-from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval
+from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval, effective_rank
 from pipeline.made import made
-from pipeline.verdict import by_fdr, limit, looks, threshold_in_words, verdict
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -44,7 +43,7 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
         "name": config.name,
         "night_id": night.night_id,
         "date": _when(closing["at"], config),
-        "verdict": verdict(closing, alerts, threshold, config),
+        "verdict": verdict.verdict(closing, alerts, threshold, config),
         "facts": _facts(closing, alerts, config),
         "rate": _rate(closing, threshold, config),
         "labels": _labels(lake, night, threshold),
@@ -62,12 +61,12 @@ def collect(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
 
 
 def _facts(closing: dict[str, Any], alerts: int, config: Config) -> list[dict[str, Any]]:
-    broken = closing["guarantee"] == "broken"
-    counts = ["rows_in", "ingested", "quarantined", "scored", "flagged"]
+    broken, weighted = closing["guarantee"] == "broken", verdict.by_weights(closing)
+    counts = ["rows_in", "ingested", "quarantined", "scored", *([] if weighted else ["flagged"])]
     facts = [
         {"label": c.replace("_", " "), "value": f"{closing[c]:,}", "alarm": False} for c in counts
     ]
-    if by_fdr(closing, config):
+    if weighted or verdict.by_fdr(closing, config):
         facts.append({"label": "alerts", "value": f"{alerts:,}", "alarm": False})
     rate = {"label": "alert rate", "value": percent(closing["alert_rate"]), "alarm": broken}
     return [*facts, rate]
@@ -80,16 +79,22 @@ def _rate(closing: dict[str, Any], threshold: Threshold, config: Config) -> dict
         f"night of {closing['scored']:,} rows varies around that by chance, and true anomalies "
         "add to it."
     )
-    if closing["guarantee"] == "none":
+    if verdict.by_weights(closing):
+        note = (
+            f"Of normal rows in tonight's mix, about {share} at most become alerts in the long "
+            f"run. One night of {closing['scored']:,} rows varies around that by chance, and true "
+            "anomalies add to it."
+        )
+    elif closing["guarantee"] == "none":
         note = f"The share of rows flagged, beside what {share} would give by chance."
     expected = config.alerts.expected_anomaly_share
     return {
-        "note": " ".join([note, *looks(closing, config)]),
+        "note": " ".join([note, *verdict.looks(closing, config)]),
         "figure": sketches.rate_strip(
             closing["alert_rate"],
             closing["interval_low"],
             closing["interval_high"],
-            limit(closing, config),
+            verdict.limit(closing, config),
         ),
         "confidence": f"{100 * NIGHT_CONFIDENCE:g} %",
         "expected": percent(expected) if expected else "",
@@ -100,19 +105,23 @@ def _labels(lake: Lake, night: Night, threshold: Threshold) -> dict[str, Any] | 
     counts = tally.against_labels(lake, night)
     if counts is None:
         return None
-    interval = beta_binomial_interval(threshold.rank, threshold.n, counts.normal)
+    closing, rank, n, were = night.closing or {}, threshold.rank, threshold.n, "were flagged"
+    if verdict.by_weights(closing):
+        were = "became alerts"
+        rank, n = effective_rank(closing["effective_rows"], closing["alpha"])
+    interval = beta_binomial_interval(rank, n, counts.normal)
     low, high = (c / counts.normal if counts.normal else 0.0 for c in interval)
     rate = counts.false_alarm_rate
     found = (
-        f"{counts.found:,} of {counts.anomalies:,} labelled anomalies were flagged "
+        f"{counts.found:,} of {counts.anomalies:,} labelled anomalies {were} "
         f"({percent(counts.recall)})."
         if counts.recall is not None
         else "No row is labelled an anomaly."
     )
-    verdict = "within" if low <= rate <= high else ("above" if rate > high else "below")
+    place = "within" if low <= rate <= high else ("above" if rate > high else "below")
     return {
-        "note": f"{found} Among {counts.normal:,} normal rows {counts.false_alarms:,} were "
-        f"flagged, {percent(rate)}: {verdict} what chance allows ({percent(low)} to "
+        "note": f"{found} Among {counts.normal:,} normal rows {counts.false_alarms:,} "
+        f"{were}, {percent(rate)}: {place} what chance allows ({percent(low)} to "
         f"{percent(high)}). The labels had no part in training, calibration or scoring.",
         "figure": sketches.rate_strip(rate, low, high, high, "false-alarm rate"),
     }
@@ -120,21 +129,28 @@ def _labels(lake: Lake, night: Night, threshold: Threshold) -> dict[str, Any] | 
 
 def _scores(lake: Lake, night: Night, scorer: Scorer) -> dict[str, Any]:
     calibration = scorer.calibration["anomaly_score"]
-    threshold = scorer.thresholds["anomaly_score"].value
+    closing: dict[str, Any] = night.closing or {}
+    weighted, own = verdict.by_weights(closing), scorer.thresholds["anomaly_score"].value
+    cut = closing["cut_off"] if weighted else own
     summed = tally.scored(lake, night)
-    axis = sketches.ScoreAxis(calibration, summed.lowest, summed.highest, threshold)
+    lowest, highest = min(summed.lowest, own), max(summed.highest, own)
+    axis = sketches.ScoreAxis(calibration, lowest, highest, cut)
     counts = sum((axis.count(piece) for piece in tally.scores(lake, night)), np.zeros(1, np.int64))
     return {
         "note": "All rows of the night by anomaly score, with logarithmic counts. The axis is "
         "linear about the calibration rows and logarithmic away from them.",
+        "cut": "tonight's weighted cut-off" if weighted else "the threshold",
+        "outline": "as the calibration rows would lie" + (", unweighted" if weighted else ""),
         "figure": sketches.score_histogram(
             axis.edges,
             counts,
             axis.count(calibration) * (summed.rows / len(calibration)),
-            threshold,
+            cut,
             axis.positions,
             axis.threshold_at,
             axis.ticks(),
+            "weighted cut-off" if weighted else "threshold",
+            (own, axis.at(own)) if weighted else None,
         ),
     }
 
@@ -150,6 +166,8 @@ def _alerts(lake: Lake, night: Night, scorer: Scorer, total: int) -> dict[str, A
         note = f"The first {shown:,} of {total:,}, {order}. All are in the alerts table."
     else:
         note = f"All {total:,}, {order}."
+    if total and verdict.by_weights(night.closing or {}):
+        note += " The p-values are those of equal calibration rows."
     if lake.config.image and rows:
         note += (
             " Each is drawn beside what the model expected in its place, and where the two differ: "
@@ -225,13 +243,13 @@ def _names(sources: set[str], most: int = 3) -> str:
 
 def _nights(past: list[Night], config: Config) -> dict[str, Any]:
     closings = [dict(n.closing or {}) for n in past]
-    limits = [limit(c, config) for c in closings]
+    limits = [verdict.limit(c, config) for c in closings]
     rows = [
         {
             "night_id": n.night_id,
             "closed": _when(c["at"], config, short=True),
             "rows": f"{c['scored']:,}",
-            "flagged": f"{c['flagged']:,}",
+            "flagged": verdict.counted(c),
             "rate": percent(c["alert_rate"]),
             "limit": percent(limit),
             "state": c["guarantee"],
@@ -253,8 +271,9 @@ def _model(
     entries = {
         "model": f"{config.name}, version {night.model_version}",
         "calibrated on": _calibrated_on(scorer, threshold),
-        "threshold": threshold_in_words(threshold),
+        "threshold": verdict.threshold_in_words(threshold),
         "its true rate": f"{percent(low)} to {percent(high)} (90 % interval)",
+        **verdict.cut_tonight(night.closing or {}),
         "score": scorer.score_kind.replace("_", " "),
         "columns read": f"{len(inputs(scorer.encoding)):,}",
     }

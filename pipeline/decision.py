@@ -1,4 +1,7 @@
-"""Which rows of a night become alerts: by the threshold, or by a look at the whole night."""
+"""Which rows of a night become alerts, and by which rows its promise is judged.
+
+By the threshold, or by a look at the whole night.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline import fdr, tally
+from pipeline.guarantee import Guarantee, effective_rank, judge_night
 from pipeline.sampling import Rows, read_rows
 from pipeline.split import Range
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
     from pipeline.nights import Night
-    from vae_core import Scorer
+    from vae_core import Scorer, Threshold
 
 WEIGHED_ROWS = 20_000
 """Most calibration rows and most rows of the night that the weights are estimated from."""
@@ -77,6 +82,43 @@ def decide(lake: Lake, scorer: Scorer, night: Night, summed: tally.Scored) -> De
                 effective,
             )
     return Decision(_flagged, threshold.value, "threshold", threshold.alpha, effective)
+
+
+def judge(
+    lake: Lake,
+    night: Night,
+    threshold: Threshold,
+    summed: tally.Scored,
+    decision: Decision,
+    drifted: bool,
+) -> Guarantee:
+    """The promise held against the night's flags, or against its alerts where weights chose them.
+
+    Args:
+        lake: of the data set.
+        night: scored in full, its alerts written.
+        threshold: of its model.
+        summed: its scores.
+        decision: that chose the alerts.
+        drifted: whether the drift test found that exchangeability broke.
+    """
+    flagged, rank, n = summed.flagged, threshold.rank, threshold.n
+    weighted = decision.by == "weights"
+    if weighted:
+        assert decision.effective_rows is not None
+        flagged = lake.count("alerts", ds.field("night_id") == night.night_id)
+        rank, n = effective_rank(decision.effective_rows, threshold.alpha)
+    return judge_night(
+        flagged=flagged,
+        rows=summed.rows,
+        rank=rank,
+        n=n,
+        alpha=threshold.alpha,
+        promised=threshold.guarantee,
+        drifted=drifted,
+        weighted=weighted,
+        expected_share=lake.config.alerts.expected_anomaly_share,
+    )
 
 
 def _by_rank(p_counts: np.ndarray, q: float) -> Decision:

@@ -71,6 +71,7 @@ def score_histogram(
     threshold: Threshold,
     name: str = "anomaly_score",
     labels: NDArray[np.bool_] | None = None,
+    weighted: float | None = None,
 ) -> Figure:
     """How scores are distributed, where the threshold lies, and the rate that it promises.
 
@@ -79,11 +80,13 @@ def score_histogram(
         threshold: its value is drawn, its interval written.
         name: of the score.
         labels: (N,) true for anomalies, where known.
+        weighted: a night's own cut-off, by weighted calibration rows, where it has one.
     """
     figure, axes = canvas(1, 1, 7, 3.8)
     scores = np.asarray(scores, dtype=np.float64)
     low, high = np.percentile(scores, [0.1, 99.9])
-    low, high = min(low, threshold.value), max(high, threshold.value)
+    cuts = [threshold.value] if weighted is None else [threshold.value, weighted]
+    low, high = min(low, *cuts), max(high, *cuts)
     margin = 0.05 * (high - low) or 1.0
     edges = np.linspace(low - margin, high + margin, 81)
     parts = [("rows", NORMAL, scores)]
@@ -97,6 +100,8 @@ def score_histogram(
     axes.axvline(threshold.value, color=LINE, linestyle="--", linewidth=1.2)
     low_rate, high_rate = threshold.interval
     axes.plot([], [], color=LINE, linestyle="--", label=f"threshold {threshold.value:.4g}")
+    if weighted is not None:
+        axes.axvline(weighted, color=ANOMALY, linewidth=1.2, label=f"weighted cut {weighted:.4g}")
     describe(
         axes,
         f"{name}: {threshold.method}, alpha {threshold.alpha:g}, "

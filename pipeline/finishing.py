@@ -35,12 +35,14 @@ class NightResult:
         model_version: that scored them.
         rows_scored: number of them.
         flagged: rows above the per-row threshold.
-        alerts: rows in the alerts table; differs from `flagged` under FDR control.
-        cut_off: the largest anomaly score not flagged; under FDR control the largest p-value
+        alerts: rows in the alerts table; differs from `flagged` under FDR control and by weights.
+        cut_off: the largest anomaly score that is no alert; under FDR control the largest p-value
             selected (0 where none is).
         guarantee: "in force", "broken", "suspended" where the rows drifted away from the
-            calibration rows, or "none" where the threshold promises nothing.
-        alert_rate: flagged / rows_scored.
+            calibration rows, "approximate" where weights chose the alerts, or "none" where the
+            threshold promises nothing.
+        alert_rate: what the guarantee was judged by: flagged / rows_scored, or alerts /
+            rows_scored where weights chose the alerts.
         interval: false-alarm rates that chance allows a night of this size (99.9 %).
         limit: upper end of the interval plus the expected share of anomalies; "broken" is beyond.
         drift_log10_capital: evidence against exchangeability, see `pipeline.drift`; None if not
@@ -52,7 +54,7 @@ class NightResult:
         alerts_level: the level q of "fdr", else alpha; None as `alerts_by`.
         ingested, quarantined: rows of the files that the night covers.
         trouble: one line for each source with trouble.
-        labels: flags against labels; None without a label column.
+        labels: flags, or alerts by weights, against labels; None without a label column.
         report_path: of the HTML report.
         mlflow_run_id: of the run that records the night.
     """

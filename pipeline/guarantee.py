@@ -30,7 +30,7 @@ NIGHT_CONFIDENCE = 0.999
 _PIECE = 1 << 20
 _WINDOW = 60.0
 
-Promise = Literal["in force", "broken", "suspended", "none"]
+Promise = Literal["in force", "approximate", "broken", "suspended", "none"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Guarantee:
 
     Attributes:
         state: "in force"; "broken" when the alert rate exceeds `limit`; "suspended" when it does
-            not, but the rows are no longer exchangeable with the calibration rows; "none" when
+            not, but the rows are no longer exchangeable with the calibration rows; "approximate"
+            when it does not, and weights that are estimated chose the alerts; "none" when
             the threshold makes no promise (its method has none, or too few calibration rows).
-        rate: flagged rows / rows.
+        rate: rows judged / rows: those flagged, or the alerts where weights chose them.
         low, high: interval of the false-alarm rate that `confidence` allows by chance alone.
         expected_share: share of true anomalies that the config expects each night.
         limit: high + expected_share, the largest alert rate that the promise explains.
@@ -139,6 +140,23 @@ def beta_binomial_interval(
     return (last if low is None else low), last
 
 
+def effective_rank(effective: float, alpha: float) -> tuple[int, int]:
+    """Rank and number of rows of a conformal cut-off by rows that weigh unequally.
+
+    The laws of this module are of equal rows; as many as the weighted ones are worth stand in for
+    them, which is an approximation.
+
+    Args:
+        effective: rows that the weighted ones are worth, ≥ 1.
+        alpha: in (0, 1).
+
+    Returns:
+        (rank, n), 1 ≤ rank ≤ n.
+    """
+    n = max(1, int(effective + 1e-9))
+    return min(n, max(1, int(alpha * (n + 1) + 1e-9))), n
+
+
 def judge_night(
     *,
     flagged: int,
@@ -148,6 +166,7 @@ def judge_night(
     alpha: float,
     promised: bool = True,
     drifted: bool = False,
+    weighted: bool = False,
     expected_share: float = 0.0,
     confidence: float = NIGHT_CONFIDENCE,
 ) -> Guarantee:
@@ -158,12 +177,15 @@ def judge_night(
     the calibration rows. A low alert rate never breaks the promise of *at most* alpha.
 
     Args:
-        flagged: rows with a score above the per-row threshold, 0 … rows.
+        flagged: rows with a score above the per-row threshold, or above the weighted cut-off where
+            there is one, 0 … rows.
         rows: rows scored, ≥ 0.
         rank, n: of the threshold, as in `beta_interval`.
         alpha: promised false-alarm rate.
         promised: whether the threshold's method makes the promise at all.
         drifted: whether `pipeline.drift` found that exchangeability broke.
+        weighted: whether estimated weights made the cut-off. Another mix of rows, which they are
+            for, breaks exchangeability, so that `drifted` says nothing against it.
         expected_share: share of true anomalies expected, in [0, 1].
         confidence: central probability of the interval.
 
@@ -174,7 +196,9 @@ def judge_night(
     rate = flagged / rows if rows else 0.0
     limit = (high / rows if rows else 0.0) + expected_share
     state: Promise = "none"
-    if promised:
+    if weighted:
+        state = "broken" if rate > limit else "approximate"
+    elif promised:
         state = "broken" if rate > limit else "suspended" if drifted else "in force"
     return Guarantee(
         state=state,

@@ -75,10 +75,17 @@ def _record(lake: Lake, night: Night, scorer: Scorer, result: NightResult) -> st
         )
         run.log_metrics(_metrics(result))
         run.log_json(threshold.to_dict(), "threshold.json")
-        run.log_figure(figures.score_histogram(_some_scores(lake, night), threshold), "scores")
+        weighted = result.alerts_by == "weights"
+        run.log_figure(
+            figures.score_histogram(
+                _some_scores(lake, night), threshold, weighted=result.cut_off if weighted else None
+            ),
+            "scores",
+        )
         labelled = tally.labelled_scores(lake, night)
         if labelled is not None:
-            run.log_figure(figures.roc_and_precision(*labelled, threshold.value), "roc")
+            cut = result.cut_off if weighted else threshold.value
+            run.log_figure(figures.roc_and_precision(*labelled, cut), "roc")
             run.log_metrics(_ranking(*labelled))
         run.log_file(result.report_path, "report")
         return run.run_id

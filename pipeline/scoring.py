@@ -21,12 +21,11 @@ import pyarrow.dataset as ds
 from pipeline import evolution, explain, finishing, nights, tables, tally
 from pipeline.ahead import in_order
 from pipeline.commits import GROUP_ROWS
-from pipeline.decision import Decision, decide
+from pipeline.decision import Decision, decide, judge
 from pipeline.drift import Drift, watch
 from pipeline.errors import SchemaError
 from pipeline.finishing import NightResult
 from pipeline.frames import inputs, to_columns
-from pipeline.guarantee import judge_night
 from pipeline.pictures import as_data_uri, read_cells, whole_shape
 from pipeline.progress import report as tell
 from pipeline.staging import commit_staged
@@ -189,16 +188,8 @@ def _close(
     past = nights.history(lake)
     before = next((p for p in past if p.night_id == night.night_id - 1), None)
     refused = tally.quarantined(lake, night, before)
-    verdict = judge_night(
-        flagged=summed.flagged,
-        rows=summed.rows,
-        rank=threshold.rank,
-        n=threshold.n,
-        alpha=threshold.alpha,
-        promised=threshold.guarantee,
-        drifted=drift is not None and drift.row_id is not None,
-        expected_share=config.alerts.expected_anomaly_share,
-    )
+    drifted = drift is not None and drift.row_id is not None
+    verdict = judge(lake, night, threshold, summed, decision, drifted)
     facts = {
         "rows_in": night.rows + refused.rows,
         "ingested": night.rows,

@@ -61,6 +61,8 @@ def score_histogram(
     positions: np.ndarray,
     threshold_at: float,
     ticks: Iterable[tuple[float, str]],
+    name: str = "threshold",
+    plain: tuple[float, float] | None = None,
 ) -> Markup:
     """How often each score occurred, on logarithmic counts, with the threshold.
 
@@ -72,6 +74,9 @@ def score_histogram(
         positions: (B + 1,) edges on the page, in [0, 1].
         threshold_at: the threshold on the page, in [0, 1].
         ticks: (position in [0, 1], label) along the axis of scores.
+        name: of the threshold, as the page calls it.
+        plain: the model's own threshold, and its place on the page in [0, 1], where another one
+            chose the alerts.
 
     Returns:
         Bars (beyond the threshold in the colour of alarm), the calibration rows as an outline.
@@ -105,10 +110,16 @@ def score_histogram(
         for power in powers
     ]
     side = " left" if threshold_at > 0.7 else ""
-    labels.append(_label(threshold_at * WIDTH, f"threshold {number(threshold)}", f"value{side}"))
+    labels.append(_label(threshold_at * WIDTH, f"{name} {number(threshold)}", f"value{side}"))
+    if plain is not None:
+        score, at = plain
+        shapes.append(_line("limit plain", at * WIDTH, 0, HEIGHT))
+        side = " left" if at > 0.7 else ""
+        text = f"own threshold {number(score)}"
+        labels.append(_label(at * WIDTH, text, f"value second{side}"))
     said = (
         f"{int(counts.sum()):,} scores from {number(edges[0])} to {number(edges[-1])}, "
-        f"{int(counts[positions[:-1] >= threshold_at - 1e-9].sum()):,} above the threshold "
+        f"{int(counts[positions[:-1] >= threshold_at - 1e-9].sum()):,} above the {name} "
         f"{number(threshold)}"
     )
     return _figure("histogram", said, shapes, labels)
@@ -210,6 +221,11 @@ class ScoreAxis:
         self.positions = (bent - start) / (stop - start)
         self.threshold_at = float(self.positions[below])
         self._start, self._span = start, stop - start
+
+    def at(self, score: float) -> float:
+        """Where a score lies on the page, in [0, 1]; one beyond the axis at its end."""
+        place = (float(self._bend(np.array([score]))[0]) - self._start) / self._span
+        return min(1.0, max(0.0, place))
 
     def count(self, scores: np.ndarray) -> np.ndarray:
         """(B,) int64 counts of `scores`; a score equal to the threshold counts below it."""

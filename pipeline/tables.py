@@ -101,7 +101,9 @@ def nights(config: Config) -> pa.Schema:
 
     `alpha` belongs to the model's threshold, `alerts_level` to what chose the alerts (`alerts_by`:
     threshold, fdr or weights): the level q under FDR control, else alpha again. Null in the rows of
-    earlier releases.
+    earlier releases. `flagged` counts what the model's threshold flags; `alert_rate`,
+    `interval_low`, `interval_high` and `guarantee` are of the alerts where weights chose them, else
+    of the flags.
     """
     return pa.schema(
         [

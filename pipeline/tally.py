@@ -49,9 +49,9 @@ class Labels:
 
     Attributes:
         anomalies: rows labelled as something other than normal.
-        found: those of them that were flagged.
+        found: those of them that were flagged; alerts where weights chose these.
         normal: the other rows.
-        false_alarms: normal rows that were flagged.
+        false_alarms: normal rows that were flagged, or are such alerts.
     """
 
     anomalies: int
@@ -163,12 +163,14 @@ def selected(lake: Lake, night: Night, keep: Callable[[pa.RecordBatch], pa.Array
 
 
 def against_labels(lake: Lake, night: Night) -> Labels | None:
-    """A night's flags against its labels; None where the config has no label column."""
+    """A night's flags, or alerts by weights, against its labels; None without a label column."""
     label = lake.config.label
     if label is None:
         return None
-    where = night.selects & ds.field("is_anomaly")
-    flagged = [_ids(batch) for batch in lake.scan("scores", ["_row_id"], where)]
+    table, where = "scores", night.selects & ds.field("is_anomaly")
+    if (night.closing or {}).get("alerts_by") == "weights":
+        table, where = "alerts", ds.field("night_id") == night.night_id
+    flagged = [_ids(batch) for batch in lake.scan(table, ["_row_id"], where)]
     hits = np.concatenate(flagged) if flagged else np.empty(0, np.int64)
     anomalies = found = 0
     for batch in lake.scan("ingested", ["_row_id", label], night.selects):

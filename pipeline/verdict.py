@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from vae_core import Threshold
 
 POOR_FIT = 0.01
+CHANGE = (
+    "Look for a change in the sources first; if the change is here to stay, calibrate or train "
+    "anew."
+)
 
 
 def verdict(
@@ -24,52 +28,101 @@ def verdict(
         threshold: of the night's model.
         config: of the data set.
     """
+    if by_weights(closing):
+        return _weighted(closing, alerts, threshold, config)
     share, rate = percent(closing["alpha"]), percent(closing["alert_rate"])
     count = f"{closing['flagged']:,} of {closing['scored']:,} rows were flagged, {rate}"
-    most = percent(limit(closing, config))
-    expected = config.alerts.expected_anomaly_share
-    who = (
-        "chance and the expected share of true anomalies explain"
-        if expected
-        else ("chance alone explains")
-    )
-    change = (
-        "Look for a change in the sources first; if the change is here to stay, calibrate or train "
-        "anew."
-    )
+    most, who = percent(limit(closing, config)), _who(config)
+    state, headline = "calm", _deserve(alerts, closing["scored"])
     if closing["guarantee"] == "broken":
-        return {
-            "state": "broken",
-            "headline": f"The promise of at most {share} false alarms does not hold tonight",
-            "body": f"{count}, but {who} at most {most}: rows no longer look like the "
-            f"calibration rows, so a flag says less than it should. {change}",
-        }
-    if closing["guarantee"] == "suspended":
-        return {
-            "state": "suspended",
-            "headline": f"The promise of at most {share} false alarms is suspended tonight",
-            "body": f"{count}, no more than {who}. But by row {closing['drift_row_id']:,} it was "
+        state = "broken"
+        headline = f"The promise of at most {share} false alarms does not hold tonight"
+        body = (
+            f"{count}, but {who} at most {most}: rows no longer look like the "
+            f"calibration rows, so a flag says less than it should. {CHANGE}"
+        )
+    elif closing["guarantee"] == "suspended":
+        state = "suspended"
+        headline = f"The promise of at most {share} false alarms is suspended tonight"
+        body = (
+            f"{count}, no more than {who}. But by row {closing['drift_row_id']:,} it was "
             "plain that the scores no longer lie as those of the calibration rows do: a flag may "
-            f"say less than it should, or miss what it should find. {change}",
-        }
-    rows = "row" if alerts == 1 else "rows"
-    headline = (
-        f"{alerts:,} of {closing['scored']:,} {rows} deserve{'s' if alerts == 1 else ''} a look"
-        if alerts
-        else "No row deserves a look tonight"
-    )
-    if closing["guarantee"] == "none":
+            f"say less than it should, or miss what it should find. {CHANGE}"
+        )
+    elif closing["guarantee"] == "none":
         body = f"{count}. The method of this threshold ({threshold.method}) promises no rate."
     else:
         body = (
             f"The promise of at most {share} false alarms holds: {count}, and {who} up to {most}."
         )
-    if by_fdr(closing, config):
-        body += (
-            f" The alerts are chosen over the whole night so that of them, on average, at most "
-            f"{percent(closing.get('alerts_level') or closing['alpha'])} are false."
-        )
-    return {"state": "calm", "headline": headline, "body": body}
+    return {"state": state, "headline": headline, "body": body + _chosen(closing, config)}
+
+
+def _weighted(
+    closing: dict[str, Any], alerts: int, threshold: Threshold, config: Config
+) -> dict[str, str]:
+    """The same of a night whose alerts were chosen by weighted calibration rows."""
+    share, most, who = percent(closing["alpha"]), percent(limit(closing, config)), _who(config)
+    count = (
+        f"{alerts:,} of {closing['scored']:,} rows lie above tonight's weighted cut-off of "
+        f"{number(closing['cut_off'])}, {percent(closing['alert_rate'])}"
+    )
+    plain = _beside(closing, alerts, threshold)
+    if closing["guarantee"] == "broken":
+        return {
+            "state": "broken",
+            "headline": f"The promise of about {share} false alarms does not hold tonight, even "
+            "though calibration rows are weighted",
+            "body": f"{count}, but {who} about {most} at most: rows do not look like calibration "
+            f"rows of their kind, so an alert says less than it should. {plain} {CHANGE}",
+        }
+    return {
+        "state": "calm",
+        "headline": _deserve(alerts, closing["scored"]),
+        "body": f"{count}, and {who} up to about {most}. That at most {share} of the normal rows "
+        "become alerts is approximate: calibration rows count by how common their kind is tonight, "
+        f"which is estimated. {plain}",
+    }
+
+
+def _beside(closing: dict[str, Any], alerts: int, threshold: Threshold) -> str:
+    """What the plain threshold makes of a weighted night, and why that is something else."""
+    flagged, scored = closing["flagged"], closing["scored"]
+    said = (
+        f"The model's own threshold of {number(threshold.value)} knows nothing of tonight's mix of "
+        f"rows and would have flagged {flagged:,}, {percent(flagged / scored if scored else 0.0)}"
+    )
+    if flagged == alerts:
+        return f"{said}, as many."
+    often = "more" if flagged > alerts else "less"
+    return f"{said}: kinds that score high are {often} common tonight than in calibration."
+
+
+def _who(config: Config) -> str:
+    if config.alerts.expected_anomaly_share:
+        return "chance and the expected share of true anomalies explain"
+    return "chance alone explains"
+
+
+def _deserve(alerts: int, scored: int) -> str:
+    if not alerts:
+        return "No row deserves a look tonight"
+    rows, deserve = ("row", "deserves") if alerts == 1 else ("rows", "deserve")
+    return f"{alerts:,} of {scored:,} {rows} {deserve} a look"
+
+
+def _chosen(closing: dict[str, Any], config: Config) -> str:
+    """How FDR control chose the alerts; else empty, since the flags are the alerts."""
+    if not by_fdr(closing, config):
+        return ""
+    level = percent(closing.get("alerts_level") or closing["alpha"])
+    said = (
+        " The alerts are chosen over the whole night so that of them, on average, at most "
+        f"{level} are false"
+    )
+    if closing["guarantee"] in ("broken", "suspended"):
+        return f"{said}; that, too, holds only for rows like the calibration rows."
+    return f"{said}."
 
 
 def looks(closing: dict[str, Any], config: Config) -> list[str]:
@@ -83,6 +136,8 @@ def looks(closing: dict[str, Any], config: Config) -> list[str]:
             "The strongest evidence that unflagged rows drifted away from the calibration rows was "
             f"{_odds(evidence)}{where}."
         )
+        if row is not None and by_weights(closing):
+            said.append("Another mix of rows, which the weights are for, has that effect too.")
     effective = closing.get("effective_rows")
     if effective is not None and effective < 1 / closing["alpha"] - 1:
         said.append(
@@ -96,6 +151,14 @@ def looks(closing: dict[str, Any], config: Config) -> list[str]:
             "alerts is approximate."
         )
     return said
+
+
+def by_weights(closing: dict[str, Any]) -> bool:
+    """Whether weighted calibration rows chose a night's alerts, so that it was judged by these.
+
+    An earlier release, which did not write that down, judged every night by its flags.
+    """
+    return closing.get("alerts_by") == "weights"
 
 
 def by_fdr(closing: dict[str, Any], config: Config) -> bool:
@@ -120,6 +183,23 @@ def threshold_in_words(threshold: Threshold) -> str:
         )
     aim = "for at most" if threshold.guarantee else "aiming at"
     return f"{value}, {aim} {percent(threshold.alpha)} false alarms{warning(threshold)}"
+
+
+def cut_tonight(closing: dict[str, Any]) -> dict[str, str]:
+    """Label and words of a night's own cut-off, where weights made one."""
+    if not by_weights(closing):
+        return {}
+    return {
+        "cut-off tonight": f"{number(closing['cut_off'], 6)} by weighted calibration rows, for "
+        f"about {percent(closing['alerts_level'])} false alarms"
+    }
+
+
+def counted(closing: dict[str, Any]) -> str:
+    """The rows that a night's alert rate counts."""
+    if by_weights(closing):
+        return f"{round(closing['alert_rate'] * closing['scored']):,} weighted"
+    return f"{closing['flagged']:,}"
 
 
 def warning(threshold: Threshold) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROMISES = {
     "in force": "in force",
+    "approximate": "approximate: calibration rows are weighted by estimates",
     "broken": "BROKEN: more alerts than chance and the expected anomalies explain; see the report",
     "suspended": "SUSPENDED: rows have drifted away from the calibration rows; see the report",
     "none": "none: this threshold's method makes none",
@@ -143,7 +144,6 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
     if night is None:
         console.print(f"Nothing new to score for {name}.", markup=False, highlight=False)
         return
-    low, high = night.interval
     facts(
         console,
         f"Night {night.night_id} of {name}",
@@ -151,8 +151,7 @@ def scored(console: Console, name: str, night: NightResult | None) -> None:
             "rows": f"{night.first_row_id:,} to {night.last_row_id:,}",
             "quarantined": night.quarantined,
             "scored": night.rows_scored,
-            "flagged": f"{night.flagged:,}, {night.alert_rate:.2%} (chance allows {low:.2%} to "
-            f"{high:.2%} of normal rows)",
+            "flagged": _flagged(night),
             "alerts": _alerts(night),
             "promise": PROMISES[night.guarantee],
             **_looks(night),
@@ -203,10 +202,24 @@ def tuned(console: Console, config: Config, result: TuneResult) -> None:
     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
+def _flagged(night: NightResult) -> str:
+    if night.alerts_by == "weights":
+        return f"{night.flagged:,} by the model's own threshold, which the weights replace"
+    return f"{night.flagged:,}, {_rate(night)}"
+
+
+def _rate(night: NightResult) -> str:
+    """The rate that the night is judged by, beside what chance allows it."""
+    low, high = night.interval
+    return f"{night.alert_rate:.2%} (chance allows {low:.2%} to {high:.2%} of normal rows)"
+
+
 def _alerts(night: NightResult) -> str:
     """How many, and what they promise where the whole night chose them."""
     if night.alerts_by == "fdr" and night.alerts_level is not None:
         return f"{night.alerts:,}, of which on average at most {night.alerts_level:.2%} are false"
+    if night.alerts_by == "weights":
+        return f"{night.alerts:,}, {_rate(night)}, above a cut-off of {night.cut_off:.6g}"
     return text(night.alerts)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.guarantee import beta_binomial_interval, beta_interval, judge_night
+from pipeline.guarantee import beta_binomial_interval, beta_interval, effective_rank, judge_night
 
 
 @pytest.mark.parametrize(("rank", "n"), [(1, 99), (10, 999), (60, 6000), (999, 1000)])
@@ -64,9 +64,21 @@ def test_verdicts() -> None:
     assert judge_night(flagged=60, drifted=True, **usual).state == "suspended"
     assert judge_night(flagged=high + 61, drifted=True, **usual).state == "broken"
     assert judge_night(flagged=0, drifted=True, promised=False, **usual).state == "none"
+    for drifted in (False, True):
+        weighted = {**usual, "weighted": True, "drifted": drifted}
+        assert judge_night(flagged=high + 60, **weighted).state == "approximate"
+        assert judge_night(flagged=high + 61, **weighted).state == "broken"
     assert at_the_limit.limit == pytest.approx(high / 6000 + 0.01)
     empty = judge_night(flagged=0, rows=0, rank=1, n=99, alpha=0.01)
     assert (empty.state, empty.rate) == ("in force", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("effective", "alpha", "rank", "n"),
+    [(1000.0, 0.05, 50, 1000), (19.0, 0.05, 1, 19), (32.6, 0.03, 1, 32), (0.4, 0.5, 1, 1)],
+)
+def test_rank_among_weighted_rows(effective: float, alpha: float, rank: int, n: int) -> None:
+    assert effective_rank(effective, alpha) == (rank, n)
 
 
 @pytest.mark.parametrize("arguments", [(-1, 10), (11, 10), (0, 0)])

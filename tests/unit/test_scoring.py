@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -18,11 +19,15 @@ from night_homes import (
     orders,
     write_config,
 )
+from rich.console import Console
 
 from pipeline import fdr, nights, recording, registry, scoring, tracking
+from pipeline.cli import output
 from pipeline.config import Config
 from pipeline.errors import RegistryError, SchemaError
+from pipeline.explain import number
 from pipeline.frames import to_columns
+from pipeline.guarantee import beta_binomial_interval
 from pipeline.home import Home
 from pipeline.ingest import ingest
 from pipeline.lake import Lake
@@ -241,7 +246,8 @@ def test_without_the_drift_test(tmp_path: Path) -> None:
 
 
 def test_another_mix_of_rows_is_weighed_if_asked(tmp_path: Path) -> None:
-    text = CONFIG.replace("report_rows: 10", "report_rows: 10, covariate_shift: true")
+    weighed = "alerts: {covariate_shift: true, report_rows: 10}"
+    text = "\n".join(weighed if line.startswith("alerts:") else line for line in CONFIG.split("\n"))
     home, config = champion_home(tmp_path, text)
     typical(config, "one", 600, 3, country="nl")
     ingest(home, config)
@@ -255,8 +261,26 @@ def test_another_mix_of_rows_is_weighed_if_asked(tmp_path: Path) -> None:
     assert set(alerts["_row_id"]) == set(scores["_row_id"][scores["anomaly_score"] > night.cut_off])
     # rare kinds score higher: their own calibration rows say that here this is usual
     assert night.alerts < night.flagged
-    page = Path(night.report_path).read_text(encoding="utf-8")
+    # so it is the alerts that the night is judged by
+    assert night.alerts_by == "weights" and night.guarantee == "approximate"
+    assert night.alert_rate == night.alerts / 600 < night.limit
+    assert night.flagged > beta_binomial_interval(15, 300, 600)[1], "the plain promise breaks"
+    assert night.labels is not None
+    assert night.labels.found + night.labels.false_alarms == night.alerts
+    page = Path(night.report_path).read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "weigh calibration rows by how common their kind is" in page
+    assert f"<h1>{night.alerts} of 600 rows deserve a look</h1>" in page
+    assert "does not hold" not in page and "is suspended" not in page
+    assert f"and would have flagged {night.flagged}" in page
+    assert "kinds that score high are more common tonight" in page
+    assert f">weighted cut-off {number(night.cut_off)}</span>" in page
+    assert f"{night.alerts} weighted</td>" in page
+    assert "became alerts" in page and "were flagged" not in page
+    told = io.StringIO()
+    output.scored(Console(file=told, width=200), config.name, night)
+    assert f"{night.flagged} by the model's own threshold" in told.getvalue()
+    assert f"{night.alerts}, {night.alert_rate:.2%} (chance allows" in told.getvalue()
+    assert "approximate: calibration rows are weighted by estimates" in told.getvalue()
     metrics = tracking.connect(home).get_run(str(night.mlflow_run_id)).data.metrics
     assert metrics["effective_rows"] == night.effective_rows
 

@@ -36,6 +36,23 @@ def test_every_score_is_drawn_and_on_its_side_of_the_threshold(
     ElementTree.fromstring(str(figure))
 
 
+def test_the_threshold_beside_another_cut_off() -> None:
+    axis = ScoreAxis(np.linspace(-100, 50, 500), -100, 60, 50.0)
+    counts = axis.count(np.array([0.0, 45.0, 55.0]))
+    figure = str(
+        score_histogram(
+            axis.edges, counts, counts, 50.0, axis.positions, axis.threshold_at, axis.ticks(),
+            "weighted cut-off", (40.0, axis.at(40.0)),
+        )
+    )  # fmt: skip
+    ElementTree.fromstring(figure)
+    assert "1 above the weighted cut-off 50" in figure
+    assert ">weighted cut-off 50</span>" in figure and ">own threshold 40</span>" in figure
+    assert axis.at(50.0) == pytest.approx(axis.threshold_at)
+    assert 0 < axis.at(40.0) < axis.threshold_at
+    assert (axis.at(-1e9), axis.at(1e9)) == (0, 1)
+
+
 def test_ticks_are_round_and_apart() -> None:
     axis = ScoreAxis(np.linspace(-100, 50, 500), -100, 80_000, 40.0)
     ticks = axis.ticks()

@@ -42,7 +42,50 @@ def test_a_tail_that_is_none_is_never_shown_without_a_warning() -> None:
 
 def closing(**more: object) -> dict[str, object]:
     night = {"drift_log10_capital": None, "drift_row_id": None, "effective_rows": None}
-    return {**night, "alpha": 0.05, **more}
+    return {**night, "alpha": 0.05, "alerts_level": 0.05, **more}
+
+
+def closed(**more: object) -> dict[str, object]:
+    counts = {"scored": 1000, "flagged": 136, "alert_rate": 0.136, "interval_high": 0.08}
+    return closing(guarantee="broken", drift_row_id=12, **counts, **more)
+
+
+def test_a_broken_night_says_how_fdr_control_chose(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    threshold = fit_threshold("conformal", SCORES, 0.05)
+    chosen = closed(alerts_by="fdr", alerts_level=0.1)
+    for state in ("broken", "suspended"):
+        said = verdict.verdict({**chosen, "guarantee": state}, 30, threshold, config)
+        assert said["state"] == state
+        assert "on average, at most 10 % are false; that, too, holds only for" in said["body"]
+    said = verdict.verdict({**chosen, "guarantee": "in force"}, 30, threshold, config)
+    assert said["body"].endswith("on average, at most 10 % are false.")
+    said = verdict.verdict(closed(alerts_by="threshold"), 30, threshold, config)
+    assert "on average" not in said["body"]
+
+
+def test_a_weighted_night_speaks_of_its_alerts(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    threshold = fit_threshold("conformal", SCORES, 0.05)
+    chosen = closed(alerts_by="weights", cut_off=7.25, effective_rows=800.0)
+
+    def words(alerts: int, guarantee: str) -> dict[str, str]:
+        night = {**chosen, "alert_rate": alerts / 1000, "guarantee": guarantee}
+        return verdict.verdict(night, alerts, threshold, config)
+
+    usual = words(42, "approximate")
+    assert (usual["state"], usual["headline"]) == ("calm", "42 of 1,000 rows deserve a look")
+    assert "42 of 1,000 rows lie above tonight's weighted cut-off of 7.25, 4.2 %" in usual["body"]
+    assert "5 % of the normal rows become alerts is approximate" in usual["body"]
+    assert "would have flagged 136, 14 %: kinds that score high are more common" in usual["body"]
+    assert words(136, "approximate")["body"].endswith("would have flagged 136, 14 %, as many.")
+    assert "are less common tonight" in words(140, "approximate")["body"]
+    assert words(0, "approximate")["headline"] == "No row deserves a look tonight"
+    broken = words(300, "broken")
+    assert broken["state"] == "broken" and "even though calibration rows are" in broken["headline"]
+    assert "so an alert says less" in broken["body"] and "a flag" not in broken["body"]
+    drifted = closed(alerts_by="weights", effective_rows=800.0, drift_log10_capital=12.0)
+    assert "Another mix of rows" in " ".join(verdict.looks(drifted, config))
 
 
 def test_looks_at_the_whole_night(tmp_path: Path) -> None:
