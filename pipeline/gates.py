@@ -103,6 +103,9 @@ def holds_its_rate(
 ) -> Gate:
     """Rows that calibrated nothing are flagged no more often than the promise explains.
 
+    Of a threshold that promises nothing: no more often than the calibration rows that it flags
+    explain, which says that it is stable, not that its rate is alpha.
+
     The same rule as for a night: at most the upper end of the 99.9 % beta-binomial interval for
     this many rows, plus the expected share of anomalies.
 
@@ -119,8 +122,19 @@ def holds_its_rate(
     return Gate(
         "false-positive rate",
         rate <= limit,
-        f"{rate:.2%} of {rows:,} {of} are flagged; alpha {threshold.alpha:g} explains up to "
-        f"{limit:.2%}",
+        f"{rate:.2%} of {rows:,} {of} are flagged; {_explained(threshold, limit)}",
+    )
+
+
+def _explained(threshold: Threshold, limit: float) -> str:
+    """What rate passes, and whether it is alpha that explains it."""
+    if threshold.guarantee:
+        return f"alpha {threshold.alpha:g} explains up to {limit:.2%}"
+    # its rank was counted on the calibration rows, wherever the method put the cut-off
+    asked = "" if "f_score" in threshold.parameters else f", asked was alpha {threshold.alpha:g}"
+    return (
+        f"the share of calibration rows above the threshold explains up to {limit:.2%}; "
+        f"method {threshold.method} promises no rate{asked}"
     )
 
 

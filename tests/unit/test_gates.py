@@ -13,6 +13,7 @@ from registered import rows, scorer
 from pipeline import gates
 from pipeline.comparison import compare
 from pipeline.sampling import Rows
+from pipeline.thresholds import fit_threshold
 from vae_core import Threshold
 
 CONFORMAL = Threshold(0.99, "conformal", 0.01, 999, 10, (0.005, 0.02), True)
@@ -48,6 +49,20 @@ def test_promise_is_checked_against_the_interval_for_that_many_rows() -> None:
     assert not failed.passed and failed.blocking and "2,000 rows" in failed.detail
     assert gates.holds_its_rate(drifted, CONFORMAL, 0.05, "rows").passed
     assert gates.holds_its_rate(np.zeros(0), CONFORMAL, 0.0, "rows").passed
+
+
+def test_a_rate_that_no_method_promised_is_not_called_alphas() -> None:
+    rng = np.random.default_rng(0)
+    heavy, labels = rng.lognormal(0, 1.5, 600), rng.random(600) < 0.1
+    mad = gates.holds_its_rate(heavy, fit_threshold("mad", heavy, 0.05), 0.0, "validation rows")
+    assert mad.passed and "explains up to" in mad.detail
+    assert "alpha 0.05 explains" not in mad.detail
+    assert "the share of calibration rows above the threshold explains" in mad.detail
+    assert mad.detail.endswith("method mad promises no rate, asked was alpha 0.05")
+    best = fit_threshold("best_f1", heavy, 0.05, labels)
+    assert gates.holds_its_rate(heavy, best, 0.0, "rows").detail.endswith("promises no rate")
+    kept = gates.holds_its_rate(heavy, fit_threshold("conformal", heavy, 0.05), 0.0, "rows")
+    assert "; alpha 0.05 explains up to" in kept.detail
 
 
 def test_drift_over_time_warns_only() -> None:
