@@ -53,6 +53,8 @@ def calibrate(
     result = calibrate_scorer(config, home, run_id, recalibrate_champion)
     name = load_config(config).name
     logger = get_run_logger()
+    for note in result.notes:
+        logger.warning("%s", note)
     for gate in result.gates:
         logger.log(
             logging.INFO if gate.passed else logging.WARNING, "gate %s: %s", gate.name, gate.detail
@@ -76,6 +78,7 @@ def calibrate(
         {
             "version": result.version,
             "now": "champion" if result.promoted else "challenger",
+            **({"note": " ".join(result.notes)} if result.notes else {}),
             **{
                 f"threshold on {kind}": (
                     f"{threshold.value:.6g} ({threshold.method}, alpha {threshold.alpha:g}, "

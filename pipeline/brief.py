@@ -274,6 +274,7 @@ def _model(
         "threshold": verdict.threshold_in_words(threshold),
         "its true rate": f"{percent(low)} to {percent(high)} (90 % interval)",
         **verdict.cut_tonight(night.closing or {}),
+        **verdict.calibration_notes(scorer),
         "score": scorer.score_kind.replace("_", " "),
         "columns read": f"{len(inputs(scorer.encoding)):,}",
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import admission, registry, tracking
 from pipeline.errors import NotEnoughRows, UserError
 from pipeline.gates import Gate
-from pipeline.labels import LabelCounts
+from pipeline.labels import LabelCounts, known_anomalies
 from pipeline.lake import Lake
 from pipeline.progress import Progress, report
 from pipeline.provenance import content_hash
@@ -42,6 +42,7 @@ class CalibrateResult:
         gates: what was checked, in order.
         promoted: whether it is champion now.
         run_id: MLflow run.
+        notes: what to know about the thresholds, a line each.
     """
 
     version: int
@@ -49,6 +50,7 @@ class CalibrateResult:
     gates: list[Gate]
     promoted: bool
     run_id: str
+    notes: tuple[str, ...] = ()
 
 
 def calibrate(
@@ -97,10 +99,13 @@ def calibrate(
             gates = admission.hold(lake, calibrated, version, data, run)
             promoted = all(gate.passed for gate in gates if gate.blocking)
             _log_gates(run, config.name, version, gates)
+            notes = tuple(calibrated.metadata["calibration_notes"])
             run.set_tags({"model_version": version, "promoted": promoted})
+            run.set_tags({"notes": " ".join(notes)} if notes else {})
             if promoted:
                 registry.promote(home, config.name, version)
-    return CalibrateResult(version, dict(calibrated.thresholds), gates, promoted, run.run_id)
+    thresholds = dict(calibrated.thresholds)
+    return CalibrateResult(version, thresholds, gates, promoted, run.run_id, notes)
 
 
 @contextmanager
@@ -172,7 +177,9 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
     calibrated = calibrate_scorer(
         _with_score(config, scorer), data.columns, labels=data.labels, **settings
     )
+    note = known_anomalies(data.labels, config.threshold.method, config.threshold.alpha)
     facts = {
+        "calibration_notes": [] if note is None else [note],
         "calibration": rows.to_dict(),
         "calibration_run": run_id,
         "calibration_data_hash": content_hash(data.columns),

@@ -6,6 +6,7 @@ import difflib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,10 +16,41 @@ from pipeline.values import texts
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-__all__ = ["LabelCounts"]
+__all__ = ["LabelCounts", "known_anomalies"]
 
 SHOWN_VALUES = 5
+UNMOVED = ("mad", "best_f1")  # methods whose threshold known anomalies do not raise
 FEWEST_NORMAL = 2  # synthetic anomalies are made from pairs of normal rows
+
+
+def known_anomalies(labels: np.ndarray | None, method: str, alpha: float) -> str | None:
+    """What to know about a threshold that is fitted on rows among which are labelled anomalies.
+
+    They take the places of the normal rows that alpha lets be flagged: with as many of them as
+    alpha allows for, or more, no normal row need lie above the threshold. Labels do not choose
+    rows, so this is said and nothing is left out.
+
+    Args:
+        labels: (n,) true for anomalies; None without a label column.
+        method: of the threshold.
+        alpha: of the threshold, in (0, 1).
+
+    Returns:
+        Sentences, or None where there is nothing to say.
+    """
+    if labels is None or method in UNMOVED:
+        return None
+    anomalies, allowed = int(labels.sum()), int(alpha * (len(labels) + 1) + 1e-9)
+    if not anomalies or anomalies < allowed:
+        return None
+    much = "more than" if anomalies > allowed else "as many as"
+    are = "is a labelled anomaly" if anomalies == 1 else "are labelled anomalies"
+    return (
+        f"{anomalies:,} of {len(labels):,} calibration rows {are}, {much} "
+        f"alpha = {100 * alpha:g} % allows for: where they score high, the threshold lies among "
+        "them, and finds hardly any of their like. `threshold.method: mad` is not moved by them; "
+        "or keep them out of the calibration rows."
+    )
 
 
 class LabelCounts:

@@ -8,7 +8,7 @@ from pipeline.explain import number, percent
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from vae_core import Threshold
+    from vae_core import Scorer, Threshold
 
 POOR_FIT = 0.01
 CHANGE = (
@@ -193,6 +193,12 @@ def cut_tonight(closing: dict[str, Any]) -> dict[str, str]:
         "cut-off tonight": f"{number(closing['cut_off'], 6)} by weighted calibration rows, for "
         f"about {percent(closing['alerts_level'])} false alarms"
     }
+
+
+def calibration_notes(scorer: Scorer) -> dict[str, str]:
+    """Label and words of what calibration found to say; versions of earlier releases hold none."""
+    notes = scorer.metadata.get("calibration_notes")
+    return {"beware": " ".join(notes)} if notes else {}
 
 
 def counted(closing: dict[str, Any]) -> str:

@@ -134,6 +134,8 @@ def calibrated(console: Console, name: str, result: CalibrateResult) -> None:
             for kind, t in result.thresholds.items()
         },
     )
+    for note in result.notes:
+        console.print(f"Note: {note}", markup=False, highlight=False)
     for gate in result.gates:
         mark = "passed" if gate.passed else ("FAILED" if gate.blocking else "warns ")
         console.print(f"  {mark}  {gate.name}: {gate.detail}", markup=False, highlight=False)

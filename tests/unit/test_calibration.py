@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
 from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
+from rich.console import Console
 
-from pipeline import registry, tracking
+from pipeline import registry, tracking, verdict
 from pipeline.calibration import CalibrationError, calibrate
+from pipeline.cli import output
 from pipeline.config import Config
 from pipeline.errors import (
     NotEnoughCalibrationRows,
@@ -179,6 +182,27 @@ def test_a_normal_value_that_no_label_has_registers_nothing(
     with pytest.raises(SchemaError, match=r"seen: fine 180; did you mean 'fine'\?"):
         calibrate(home, with_settings(wrong, "threshold", method=method))
     assert registry.versions(home, config.name) == []
+
+
+def test_known_anomalies_among_the_calibration_rows_are_reported(
+    shop: tuple[Home, Config],
+) -> None:
+    home, config = shop
+    assert calibrate(home, config).notes == ()
+    deliver(home, config, "odd", rows=300, seed=7, odd=0.2)
+    later = config.model_copy(update={"calibration_rows": RowRange(first=901, last=1500)})
+    result = calibrate(home, later, recalibrate_champion=True)
+    (note,) = result.notes
+    assert "of 600 calibration rows are labelled anomalies, more than alpha = 5 % allows" in note
+    assert tracking.connect(home).get_run(result.run_id).data.tags["notes"] == note
+    version = registry.load_scorer(home, config.name, result.version)
+    assert version.metadata["calibration_notes"] == [note]
+    assert verdict.calibration_notes(version) == {"beware": note}
+    told = io.StringIO()
+    output.calibrated(Console(file=told, width=400), config.name, result)
+    assert f"Note: {note}" in told.getvalue()
+    mad = with_settings(later, "threshold", method="mad")
+    assert calibrate(home, mad, recalibrate_champion=True).notes == ()
 
 
 def test_rows_of_the_training_do_not_calibrate(shop: tuple[Home, Config]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from night_homes import CONFIG, write_config
 
 from pipeline.errors import SchemaError
-from pipeline.labels import LabelCounts
+from pipeline.labels import LabelCounts, known_anomalies
 
 
 def counted(folder: Path, values: dict[str | None, int], normal: str = "Ok") -> LabelCounts:
@@ -59,6 +60,33 @@ def test_labels_without_a_normal_row(
 )
 def test_labels_that_will_do(tmp_path: Path, values: dict[str | None, int]) -> None:
     counted(tmp_path, values).check_normal()
+
+
+@pytest.mark.parametrize(
+    ("anomalies", "rows", "alpha", "much"),
+    [
+        (40, 600, 0.05, "40 of 600 calibration rows are labelled anomalies, more than alpha = 5 %"),
+        (30, 600, 0.05, "30 of 600 calibration rows are labelled anomalies, as many as alpha = 5"),
+        (
+            1,
+            199,
+            0.005,
+            "1 of 199 calibration rows is a labelled anomaly, as many as alpha = 0.5 %",
+        ),
+        (29, 600, 0.05, None),
+        (0, 600, 0.001, None),
+    ],
+)
+def test_known_anomalies_that_move_a_threshold(
+    anomalies: int, rows: int, alpha: float, much: str | None
+) -> None:
+    labels = np.arange(rows) < anomalies
+    for method in ("conformal", "quantile", "pot"):
+        said = known_anomalies(labels, method, alpha)
+        assert said is None if much is None else said is not None and said.startswith(much)
+    for method in ("mad", "best_f1"):
+        assert known_anomalies(labels, method, alpha) is None
+    assert known_anomalies(None, "conformal", alpha) is None
 
 
 def test_no_label_column(tmp_path: Path) -> None:
