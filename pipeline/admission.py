@@ -60,26 +60,29 @@ def _reloads(home: Home, name: str, version: int, scorer: Scorer, few: Rows) -> 
 
 def _rates(lake: Lake, scorer: Scorer, data: Rows) -> list[Gate]:
     config = lake.config
-    # Known anomalies are left out of the rates, so none are expected where there are labels.
-    expected = 0.0 if config.label else config.alerts.expected_anomaly_share
 
     def threshold_on(rows: Rows) -> Threshold:
         from pipeline.fitting import calibrate_scorer
 
         settings = config.threshold.model_dump(exclude={"score"})
-        fitted = calibrate_scorer(scorer, rows.columns, labels=rows.labels, **settings)
+        fitted = calibrate_scorer(
+            scorer, rows.columns, labels=rows.labels, labelled=rows.labelled, **settings
+        )
         return fitted.thresholds["anomaly_score"]
 
-    def normal_scores(rows: Rows) -> np.ndarray:
+    def normal_scores(rows: Rows) -> tuple[np.ndarray, float]:
+        """Of rows that are not known to be anomalies, and the share of anomalies among them."""
         normal = rows if rows.labels is None else rows.take(~rows.labels)
-        return scorer.raw_scores(normal.columns).anomaly_score
+        scores = scorer.raw_scores(normal.columns).anomaly_score
+        return scores, config.alerts.expected_anomaly_share * _share_unlabelled(normal)
 
     split = Split.from_dict(scorer.metadata["split"])
     if scorer.metadata["calibration"] == split.calibration.to_dict():
         # Early stopping saw these rows, the thresholds did not.
         other = read_rows(lake, config, split.validation, labels=True, seed=config.seed)
         threshold = scorer.thresholds["anomaly_score"]
-        rate = gates.holds_its_rate(normal_scores(other), threshold, expected, "validation rows")
+        scores, expected = normal_scores(other)
+        rate = gates.holds_its_rate(scores, threshold, expected, "validation rows")
     else:
         # The validation rows are of another time: every other new row checks the rest.
         even = np.arange(len(data)) % 2 == 0
@@ -87,14 +90,22 @@ def _rates(lake: Lake, scorer: Scorer, data: Rows) -> list[Gate]:
             threshold = threshold_on(data.take(even))
         except (NotEnoughRows, ThresholdError) as error:
             return [Gate("false-positive rate", True, f"not checked: {error}", blocking=False)]
-        scores = normal_scores(data.take(~even))
+        scores, expected = normal_scores(data.take(~even))
         rate = gates.holds_its_rate(scores, threshold, expected, "held-back calibration rows")
     earlier = np.arange(len(data)) < len(data) // 2
     try:
         threshold = threshold_on(data.take(earlier))
     except (NotEnoughRows, ThresholdError):
         return [rate]
-    return [rate, gates.is_steady(normal_scores(data.take(~earlier)), threshold, expected)]
+    scores, expected = normal_scores(data.take(~earlier))
+    return [rate, gates.is_steady(scores, threshold, expected)]
+
+
+def _share_unlabelled(rows: Rows) -> float:
+    """Share of the rows without a label, which alone can hide anomalies."""
+    if rows.labels is None or rows.labelled is None:
+        return float(rows.labels is None)
+    return float(1 - rows.labelled.mean()) if len(rows) else 0.0
 
 
 def _comparisons(lake: Lake, scorer: Scorer, data: Rows, run: tracking.Run) -> list[Gate]:

@@ -118,6 +118,8 @@ def _labels(lake: Lake, night: Night, threshold: Threshold) -> dict[str, Any] | 
         if counts.recall is not None
         else "No row is labelled an anomaly."
     )
+    if counts.unlabelled:
+        found = f"{counts.unlabelled:,} rows have no label and are left out here. {found}"
     place = "within" if low <= rate <= high else ("above" if rate > high else "below")
     return {
         "note": f"{found} Among {counts.normal:,} normal rows {counts.false_alarms:,} "

@@ -203,6 +203,7 @@ def calibrate_scorer(
     method: str = "conformal",
     alpha: float = 0.05,
     labels: np.ndarray | None = None,
+    labelled: np.ndarray | None = None,
     **parameters: Any,
 ) -> Scorer:
     """A copy of the scorer with calibration tables and thresholds for each of its scores.
@@ -213,6 +214,7 @@ def calibrate_scorer(
         method: key of `pipeline.thresholds.THRESHOLDS`.
         alpha: target false-positive rate in (0, 1).
         labels: (N,) true for anomalies; only seen by methods that choose by labels.
+        labelled: (N,) false where the label is missing: such rows are not chosen by.
         parameters: of the method, such as `conditional_delta`; None stands for its default.
 
     Raises:
@@ -221,7 +223,7 @@ def calibrate_scorer(
     """
     scores = calibration_scores(scorer, rows)
     thresholds = {
-        name: fit_threshold(method, values, alpha, labels, **parameters)
+        name: fit_threshold(method, values, alpha, labels, labelled, **parameters)
         for name, values in scores.items()
     }
     tables = {name: np.sort(values) for name, values in scores.items()}

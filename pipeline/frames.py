@@ -71,7 +71,7 @@ def to_frame(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> pd.Data
 
 
 def is_anomaly(labels: pa.Array | pa.ChunkedArray | np.ndarray, config: Config) -> np.ndarray:
-    """(N,) True where the label is none of the config's normal values; missing counts as normal.
+    """(N,) True where the label is none of the config's normal values; False where it is missing.
 
     Raises:
         SchemaError: the config has no label column.
@@ -84,6 +84,11 @@ def is_anomaly(labels: pa.Array | pa.ChunkedArray | np.ndarray, config: Config) 
     normal = set(config.columns[config.label].normal or ())
     cells = labels if isinstance(labels, (pa.Array, pa.ChunkedArray)) else pa.array(labels)
     return np.array([v is not None and v not in normal for v in texts(cells).to_pylist()], bool)
+
+
+def is_labelled(labels: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """(N,) True where there is a label, as `is_anomaly` reads it."""
+    return np.asarray(texts(labels).is_valid().to_numpy(zero_copy_only=False), bool)
 
 
 def encoded_roles(encoding: Encoding) -> dict[str, str]:

@@ -29,7 +29,7 @@ from pipeline.ledger import Origin, check_count, refuse
 from pipeline.progress import Progress, report
 from pipeline.readers import Opened, RawBatch
 from pipeline.row_checks import Refused, RowChecker
-from pipeline.schema import check_names, check_types
+from pipeline.schema import check_names, check_types, without_label
 from pipeline.sifting import refusals, sifted
 from pipeline.spool import Spool
 from pipeline.stream_state import Aside, OvertakenError, State, Stream
@@ -121,6 +121,8 @@ class _Run:
         if extra:
             listed = ", ".join(sorted(extra))
             self.notes[f"columns that the config does not name were left out: {listed}"] = None
+        if told := without_label(names, config):
+            self.notes[told] = None
 
     def _check_kind(self, state: State) -> None:
         kind = self.table.kind
@@ -258,7 +260,8 @@ class _Run:
     @property
     def _roles(self) -> dict[str, str]:
         config = self.stream.lake.config
-        return {name: config.columns[name].role for name in config.stored}
+        there = [name for name in config.stored if name in self.table.types]
+        return {name: config.columns[name].role for name in there}
 
 
 @dataclass

@@ -123,7 +123,7 @@ class RowChecker:
     def _cells(self, rows: pa.RecordBatch, name: str) -> pa.Array:
         if name in rows.schema.names:
             return rows.column(name)
-        return pa.nulls(rows.num_rows, pa.string())  # JSON lines may lack a key
+        return pa.nulls(rows.num_rows, pa.string())  # a label, or a key of JSON lines
 
     def _note_offsets(self, name: str, stamps: Times) -> None:
         self.with_offset += int(stamps.aware.sum())
@@ -177,7 +177,7 @@ class RowChecker:
                 known = sorted(self.domains[name])
                 error = f"neither {' nor '.join(known)}" if len(known) == 2 else "a third value"
                 checks.append(pandera.Check.isin(known, error=error))
-            return pandera.Column(None, checks, nullable=settings.nullable, name=name)
+            return pandera.Column(None, checks, nullable=settings.may_be_missing, name=name)
 
         # pictures were read cell by cell: nothing is left to check of them
         checked = {n: s for n, s in self.columns.items() if s.role != "image"}

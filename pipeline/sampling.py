@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.frames import is_anomaly, to_columns
+from pipeline.frames import is_anomaly, is_labelled, to_columns
 from pipeline.progress import Progress, report
 from pipeline.values import canonical
 
@@ -23,10 +23,18 @@ __all__ = ["MOST_ROWS", "Rows", "read_rows"]
 
 
 class Rows(NamedTuple):
-    """Columns, (N,) each, and (N,) labels: true for anomalies, None where not asked for."""
+    """Some rows, N of them, with their labels where these were asked for.
+
+    Attributes:
+        columns: (N,) each.
+        labels: (N,) true for rows that are labelled as anomalies; None where not asked for.
+        labelled: (N,) false for rows whose label is missing, which count in no statistic of
+            labels; None where no label is missing.
+    """
 
     columns: dict[str, np.ndarray]
     labels: np.ndarray | None
+    labelled: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -34,7 +42,15 @@ class Rows(NamedTuple):
     def take(self, positions: np.ndarray) -> Rows:
         """The rows at some positions, or where a mask is true."""
         labels = None if self.labels is None else self.labels[positions]
-        return Rows({name: v[positions] for name, v in self.columns.items()}, labels)
+        labelled = None if self.labelled is None else self.labelled[positions]
+        return Rows({name: v[positions] for name, v in self.columns.items()}, labels, labelled)
+
+    def with_labels(self) -> Rows | None:
+        """The rows that have a label; None where none has."""
+        if self.labels is None or self.labelled is None:
+            return None if self.labels is None else self
+        known = self.take(self.labelled)
+        return Rows(known.columns, known.labels) if len(known) else None
 
     def sample(self, most: int, seed: int = 0) -> Rows:
         """The rows, or a uniform sample of `most` of them, in their order."""
@@ -87,8 +103,13 @@ def read_rows(
         done += piece.num_rows
         report(progress, done, rows.rows, "reading rows")
     table = pa.concat_tables(pieces)
-    truth = is_anomaly(table.column(config.label), config) if labels and config.label else None
+    truth = known = None
+    if labels and config.label:
+        truth, known = (
+            is_anomaly(table.column(config.label), config),
+            is_labelled(table.column(config.label)),
+        )
     columns = to_columns(table, config)
     for name in set(further) - set(columns):
         columns[name] = np.array([canonical(v) for v in table.column(name).to_pylist()], object)
-    return Rows(columns, truth)
+    return Rows(columns, truth, None if known is None or known.all() else known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 
@@ -15,10 +15,10 @@ from pipeline.values import is_text
 
 
 def check_names(names: Sequence[str], config: Config) -> list[str]:
-    """Extra columns, which are left out; order does not matter.
+    """Extra columns, which are left out; order does not matter, and the label may be absent.
 
     Raises:
-        SourceError: a column of the config is missing, or one is there twice.
+        SourceError: another column of the config is missing, or one is there twice.
     """
     twice = sorted({n for n in names if list(names).count(n) > 1})
     if twice:
@@ -26,19 +26,27 @@ def check_names(names: Sequence[str], config: Config) -> list[str]:
             f"holds a column twice: {', '.join(twice)}",
             hint="Give every column a name of its own.",
         )
-    missing = [n for n in config.stored if n not in names]
+    missing = [n for n in config.stored if n not in names and n != config.label]
     if missing:
         raise SourceError(_missing(missing, names, config), hint=_delimiter_hint(names, config))
     return [n for n in names if n not in config.columns]
 
 
+def without_label(names: Collection[str], config: Config) -> str | None:
+    """What to say of a file without the label column, whose rows are taken in without labels."""
+    if config.label is None or config.label in names:
+        return None
+    spelled = _spelled([config.label], names, config)[0]
+    return f"the label column {spelled} is not there: rows without labels were ingested"
+
+
 def check_types(schema: pa.Schema, config: Config) -> None:
-    """Every column can be read in its role at all.
+    """Every column that is there can be read in its role at all.
 
     Raises:
         SourceError: with column, type found and type expected.
     """
-    for name in config.stored:
+    for name in (n for n in config.stored if n in schema.names):
         kind, role = _value_type(schema.field(name).type), config.columns[name].role
         fits, expected = TYPE_TESTS[role]
         if not (fits(kind) or is_text(kind) or pa.types.is_null(kind)):
@@ -55,20 +63,27 @@ def check_keys(batch: RawBatch, config: Config) -> None:
         SourceError: with the columns.
     """
     names = batch.rows.schema.names
-    missing = [n for n in config.stored if n not in names and not config.columns[n].nullable]
+    needed = [n for n in config.stored if not config.columns[n].may_be_missing]
+    missing = [n for n in needed if n not in names]
     if missing and batch.rows.num_rows:
         raise SourceError(_missing(missing, names, config), hint=_delimiter_hint(names, config))
 
 
 def _missing(missing: list[str], names: Sequence[str], config: Config) -> str:
+    parts = _spelled(missing, names, config)
+    word = "column" if len(missing) == 1 else f"{len(missing)} columns"
+    return f"lacks {word} {_listed(parts)}; it has {len(names)}: {_listed(names)}"
+
+
+def _spelled(missing: list[str], names: Collection[str], config: Config) -> list[str]:
+    """Missing columns, each with the name that it may have been misspelt as."""
+    spare = [n for n in names if n not in config.columns]
     parts = []
     for name in missing:
-        spare = [n for n in names if n not in config.columns]
         near = difflib.get_close_matches(name.casefold(), [n.casefold().strip() for n in spare], 1)
         found = next((n for n in spare if near and n.casefold().strip() == near[0]), None)
         parts.append(f"`{name}`" + (f" (there is {found!r})" if found else ""))
-    word = "column" if len(missing) == 1 else f"{len(missing)} columns"
-    return f"lacks {word} {_listed(parts)}; it has {len(names)}: {_listed(names)}"
+    return parts
 
 
 def _delimiter_hint(names: Sequence[str], config: Config) -> str:

@@ -40,6 +40,11 @@ class ColumnSettings(Section):
         None, description="height and width of an image, and 3 where it is coloured"
     )
 
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a cell without a value is no reason to refuse its row; of a label it never is."""
+        return self.nullable or self.role == "label"
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:

@@ -20,7 +20,7 @@ from pipeline.lake import Lake
 from pipeline.ledger import Origin, domains, known_ids
 from pipeline.readers import Opened, RawBatch
 from pipeline.row_checks import Checked, Refused, RowChecker
-from pipeline.schema import check_keys, check_names, check_types
+from pipeline.schema import check_keys, check_names, check_types, without_label
 from pipeline.sources import Fingerprint, is_unchanged, open_file
 from pipeline.spool import Spool
 from pipeline.tables import TABLES, TIME
@@ -114,9 +114,10 @@ def _checked(lake: Lake, handle: DeltaTable, opened: Opened) -> Iterator[Checked
     """The unit's rows, checked; and, as text, what is odd about it but accepted."""
     config = lake.config
     checker: RowChecker | None = None
-    extra: set[str] = set()
+    names: set[str] = set()
     if opened.schema is not None:
-        extra |= set(check_names(opened.schema.names, config))
+        check_names(opened.schema.names, config)
+        names |= set(opened.schema.names)
         if not opened.cells_are_text:
             check_types(opened.schema, config)
     for batch in _pieces(opened.batches, config):
@@ -124,8 +125,7 @@ def _checked(lake: Lake, handle: DeltaTable, opened: Opened) -> Iterator[Checked
             checker = RowChecker(config, domains(lake, handle), known_ids(lake, handle))
             if opened.schema is None:
                 check_keys(batch, config)
-        if opened.schema is None:
-            extra |= set(batch.rows.schema.names) - set(config.columns)
+        names |= set(batch.rows.schema.names)
         try:
             yield checker.check(batch, opened)
         except (pa.ArrowException, UnicodeError) as error:
@@ -133,8 +133,10 @@ def _checked(lake: Lake, handle: DeltaTable, opened: Opened) -> Iterator[Checked
                 f"holds cells that cannot be converted ({' '.join(str(error).split())[:300]})",
                 hint="Mend the file, or give the column `role: ignore`.",
             ) from None
-    if extra:
+    if extra := names - set(config.columns):
         yield f"columns that the config does not name were left out: {', '.join(sorted(extra))}"
+    if checker is not None and (told := without_label(names, config)):
+        yield told
     if checker is not None and len(checker.offsets) > 1:
         yield (
             f"`{config.time}` holds UTC offsets {', '.join(sorted(checker.offsets))}; all are "

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import fdr
-from pipeline.frames import is_anomaly
+from pipeline.frames import is_anomaly, is_labelled
 from pipeline.tables import TIME
 
 if TYPE_CHECKING:
@@ -50,14 +50,16 @@ class Labels:
     Attributes:
         anomalies: rows labelled as something other than normal.
         found: those of them that were flagged; alerts where weights chose these.
-        normal: the other rows.
-        false_alarms: normal rows that were flagged, or are such alerts.
+        normal: rows labelled as normal.
+        false_alarms: those of them that were flagged, or are such alerts.
+        unlabelled: rows whose label is missing, which count nowhere else.
     """
 
     anomalies: int
     found: int
     normal: int
     false_alarms: int
+    unlabelled: int = 0
 
     @property
     def false_alarm_rate(self) -> float:
@@ -163,7 +165,7 @@ def selected(lake: Lake, night: Night, keep: Callable[[pa.RecordBatch], pa.Array
 
 
 def against_labels(lake: Lake, night: Night) -> Labels | None:
-    """A night's flags, or alerts by weights, against its labels; None without a label column."""
+    """A night's flags, or alerts by weights, against its labels; None where no row has one."""
     label = lake.config.label
     if label is None:
         return None
@@ -172,22 +174,27 @@ def against_labels(lake: Lake, night: Night) -> Labels | None:
         table, where = "alerts", ds.field("night_id") == night.night_id
     flagged = [_ids(batch) for batch in lake.scan(table, ["_row_id"], where)]
     hits = np.concatenate(flagged) if flagged else np.empty(0, np.int64)
-    anomalies = found = 0
+    labelled = anomalies = found = false_alarms = 0
     for batch in lake.scan("ingested", ["_row_id", label], night.selects):
-        bad = is_anomaly(batch.column(label), lake.config)
+        bad, known = is_anomaly(batch.column(label), lake.config), is_labelled(batch.column(label))
+        hit = np.isin(_ids(batch), hits)
+        labelled += int(known.sum())
         anomalies += int(bad.sum())
-        found += int(np.isin(_ids(batch)[bad], hits).sum())
-    return Labels(anomalies, found, night.rows - anomalies, len(hits) - found)
+        found += int((bad & hit).sum())
+        false_alarms += int((known & ~bad & hit).sum())
+    if not labelled:
+        return None
+    return Labels(anomalies, found, labelled - anomalies, false_alarms, night.rows - labelled)
 
 
 def labelled_scores(
     lake: Lake, night: Night, most: int = 1_000_000
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Labels and scores of a night's first `most` rows, for curves.
+    """Labels and scores of those of a night's first `most` rows that have a label, for curves.
 
     Returns:
         (N,) True for anomalies and (N,) anomaly scores, in order of `_row_id`; None without a
-        label column, or where the rows are all of one class.
+        label column, or where the labels are all of one class.
     """
     label = lake.config.label
     if label is None:
@@ -197,10 +204,11 @@ def labelled_scores(
         lake.read(table, ["_row_id", column], where).sort_by("_row_id")
         for table, column in (("ingested", label), ("scores", "anomaly_score"))
     )
-    labels = is_anomaly(bad.column(label), lake.config)
+    known = is_labelled(bad.column(label))
+    labels = is_anomaly(bad.column(label), lake.config)[known]
     if labels.all() or not labels.any():
         return None
-    return labels, scored.column("anomaly_score").to_numpy()
+    return labels, scored.column("anomaly_score").to_numpy()[known]
 
 
 def quarantined(lake: Lake, night: Night, before: Night | None) -> Quarantined:

@@ -55,7 +55,7 @@ def _drawn(scorer: Scorer, rows: Rows, seed: int) -> Rows:
     grey = rows.columns[column.name]
     uniform = np.random.default_rng(seed).random(grey.shape, dtype=np.float32)
     binary = np.where(255 * uniform < grey, 255, 0).astype(np.uint8)
-    return Rows({**rows.columns, column.name: binary}, rows.labels)
+    return Rows({**rows.columns, column.name: binary}, rows.labels, rows.labelled)
 
 
 def _gap(scorer: Scorer, rows: Rows, seed: int) -> float:

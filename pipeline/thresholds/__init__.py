@@ -30,6 +30,7 @@ def fit_threshold(
     scores: np.ndarray,
     alpha: float,
     labels: np.ndarray | None = None,
+    labelled: np.ndarray | None = None,
     **parameters: Any,
 ) -> Threshold:
     """Fit one of `THRESHOLDS` on calibration scores (n,), higher is more anomalous.
@@ -39,6 +40,7 @@ def fit_threshold(
         scores: (n,) calibration scores.
         alpha: target false-positive rate in (0, 1).
         labels: (n,) true for anomalies; only methods that take labels see them.
+        labelled: (n,) false where the label is missing: these methods do not see such scores.
         parameters: of the method, by name; None stands for its default.
 
     Raises:
@@ -49,6 +51,8 @@ def fit_threshold(
     given = {k: v for k, v in parameters.items() if v is not None}
     check_parameters(method, given)
     if needs_labels(method):
+        if labels is not None and labelled is not None:
+            scores, labels = scores[labelled], labels[labelled]
         given["labels"] = labels
     return THRESHOLDS[method](scores, alpha, **given)
 

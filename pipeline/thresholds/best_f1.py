@@ -36,11 +36,18 @@ def fit_best_f1(
         )
     truth = np.asarray(labels, dtype=bool)
     anomalies = int(truth.sum())
+    if len(truth) == 0:
+        raise ThresholdError(
+            "threshold method best_f1 needs labelled rows of both classes; no calibration row has "
+            "a label",
+            hint="Widen the calibration rows (`split.calibration`, `split.until`), or choose a "
+            "method without labels.",
+        )
     if not 0 < anomalies < len(truth):
         one = "anomalies" if anomalies else "normal rows"
         raise ThresholdError(
             f"threshold method best_f1 needs labelled rows of both classes; all {len(truth):,} "
-            f"calibration rows are {one}",
+            f"labelled calibration rows are {one}",
             hint="Widen the calibration rows (`split.calibration`, `split.until`), or choose a "
             "method without labels.",
         )

@@ -149,7 +149,7 @@ def test_the_tail_fit_is_stored_and_logged(shop: tuple[Home, Config]) -> None:
 def test_label_methods_get_the_labels_of_the_calibration_rows(shop: tuple[Home, Config]) -> None:
     home, config = shop
     chosen = with_settings(config, "threshold", method="best_f1", f_beta=2.0)
-    with pytest.raises(ThresholdError, match="all 180 calibration rows are normal rows"):
+    with pytest.raises(ThresholdError, match="all 180 labelled calibration rows are normal rows"):
         calibrate(home, chosen)
     assert registry.versions(home, config.name) == []
 

@@ -215,6 +215,19 @@ def test_columns_that_can_be_no_watermark(shop: Shop, statement: str, message: s
         shop.desk.ingest().raise_if_refused()
 
 
+def test_a_table_without_the_label_column(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, columns=COLUMNS + "  verdict: {role: label, normal: fine}\n")
+    shop.add((1, 0.5), (2, 1.5))
+    result = shop.desk.ingest()
+    assert (result.ingested, result.quarantined) == (2, 0)
+    assert [row["verdict"] for row in shop.desk.rows("ingested")] == [None, None]
+    assert any("label column `verdict` is not there" in note for note in result.notes)
+    assert shop.desk.ingest().rows_in == 0
+    shop.run("ALTER TABLE orders ADD COLUMN verdict TEXT")
+    shop.run("INSERT INTO orders VALUES (3, 2.5, NULL, NULL, 'odd')")
+    assert shop.desk.ingest().ingested == 1
+
+
 def test_a_query_in_place_of_a_table(shop: Shop) -> None:
     shop.add((1, 1, "12:30"), (2, 9, "12:30"), (3, 1, "x"))
     query = "SELECT * FROM orders\nWHERE x < 5 AND c = '12:30' AND '%d' <> '%' -- all; "

@@ -31,7 +31,6 @@ def desk(tmp_path: Path) -> Desk:
         ({"b": ""}, ["`b`: missing, but required"]),
         ({"t": "yesterday"}, ["`t`: not an ISO 8601 time"]),
         ({"id": ""}, ["`id`: missing, but required"]),
-        ({"verdict": "NA"}, ["`verdict`: missing, but required"]),
         ({"x": "?", "b": "?", "t": "?"}, [
             "`x`: not a number", "`t`: not an ISO 8601 time", "`b`: neither no nor yes",
         ]),
@@ -86,6 +85,24 @@ def test_columns_may_come_in_any_order_and_extra_ones_are_left_out(desk: Desk) -
     assert result.ingested == 2
     said = [f.notes for f in result.files]
     assert said == [("columns that the config does not name were left out: new, newer",), ()]
+
+
+def test_labels_may_be_missing_whatever_the_file(desk: Desk) -> None:
+    desk.put("a.csv", csv_of({"verdict": ""}, {"verdict": "NA"}, {"verdict": "odd"}))
+    names = [name for name in HEADER.split(",") if name != "verdict"]
+    desk.put("b.csv", csv_of({}, {}, header=",".join(names)))
+    desk.put("c.jsonl", '{"id": 1, "x": 1, "b": "no"}\n{"id": 2, "x": 2, "b": "yes"}\n')
+    table = pa.table({"id": [9], "t": ["2024-01-01"], "x": [1.0], "y": [2.0], "c": ["red"],
+                      "b": ["no"], "Verdict": ["fine"]})  # fmt: skip
+    pq.write_table(table, desk.inbox / "d.parquet")
+    result = desk.ingest()
+    assert (result.ingested, result.quarantined) == (8, 0)
+    rows = sorted(desk.rows("ingested"), key=lambda r: r["_row_id"])
+    assert [r["verdict"] for r in rows] == [None, None, "odd", *[None] * 5]
+    told = "the label column `verdict` is not there: rows without labels were ingested"
+    notes = [file.notes for file in result.files]
+    assert notes[:3] == [(), (told,), ()], "each note is given once"
+    assert told.replace("`verdict`", "`verdict` (there is 'Verdict')") in notes[3]
 
 
 def test_missing_columns_are_named(desk: Desk) -> None:

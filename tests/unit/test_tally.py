@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from night_homes import deliver, empty_home
+from night_homes import deliver, empty_home, orders
 
 from pipeline import nights, tables, tally
+from pipeline.ingest import ingest
 from pipeline.lake import Lake
 from pipeline.nights import Night
 
@@ -127,6 +128,36 @@ def test_sums_and_selections(lake: Lake) -> None:
     assert tally.labelled_scores(lake, night, most=0) is None
     assert tally.Labels(0, 0, 0, 0).recall is None
     assert tally.Labels(0, 0, 0, 0).false_alarm_rate == 0.0
+
+
+def test_rows_without_a_label_are_neither_normal_nor_anomalies(lake: Lake) -> None:
+    frame = orders(20, seed=2, odd=0.5)
+    unknown = np.arange(20) % 3 == 0
+    frame.loc[unknown, "verdict"] = None
+    frame.to_csv(Path(lake.config.source_path) / "one.csv", index=False)
+    ingest(lake.home, lake.config)
+    night, _ = a_night(lake)
+    odd, flagged = ~unknown & (frame.verdict != "fine"), np.arange(51, 71) % 5 == 0
+    assert tally.against_labels(lake, night) == tally.Labels(
+        anomalies=int(odd.sum()),
+        found=int((odd & flagged).sum()),
+        normal=int((~odd & ~unknown).sum()),
+        false_alarms=int((~odd & ~unknown & flagged).sum()),
+        unlabelled=int(unknown.sum()),
+    )
+    drawn = tally.labelled_scores(lake, night)
+    assert drawn is not None
+    assert drawn[0].tolist() == odd[~unknown].tolist()
+    assert drawn[1].tolist() == [-abs(i - 60.0) for i in np.arange(51, 71)[~unknown]]
+
+
+def test_a_night_without_labels_is_not_held_against_them(lake: Lake) -> None:
+    frame = orders(20, seed=2).drop(columns="verdict")
+    frame.to_csv(Path(lake.config.source_path) / "one.csv", index=False)
+    assert ingest(lake.home, lake.config).ingested == 20
+    night, _ = a_night(lake)
+    assert tally.against_labels(lake, night) is None
+    assert tally.labelled_scores(lake, night) is None
 
 
 def test_scores_in_order_of_rows_whatever_the_pieces(

@@ -59,5 +59,13 @@ def test_it_rises_as_alpha_falls_and_needs_no_order(method: str) -> None:
     assert fit_threshold(method, SCORES[::-1], 0.02) == fit_threshold(method, SCORES, 0.02)
 
 
+@pytest.mark.parametrize("method", THRESHOLDS)
+def test_scores_without_a_label_are_not_chosen_by(method: str) -> None:
+    labelled = np.arange(1000) % 4 != 0
+    found = fit_threshold(method, SCORES, 0.02, LABELS & labelled, labelled)
+    seen = labelled if needs_labels(method) else np.ones(1000, bool)
+    assert found == fit_threshold(method, SCORES[seen], 0.02, LABELS[seen])
+
+
 def test_only_conformal_promises() -> None:
     assert [m for m in THRESHOLDS if fit(m).guarantee] == ["conformal"]

@@ -179,9 +179,9 @@ def test_best_f1_needs_both_classes() -> None:
     scores = np.arange(10.0)
     with pytest.raises(ThresholdError, match="no label column"):
         fit_threshold("best_f1", scores, 0.05)
-    with pytest.raises(ThresholdError, match="all 10 calibration rows are normal rows"):
+    with pytest.raises(ThresholdError, match="all 10 labelled calibration rows are normal rows"):
         fit_threshold("best_f1", scores, 0.05, labels=np.zeros(10, bool))
-    with pytest.raises(ThresholdError, match="all 10 calibration rows are anomalies"):
+    with pytest.raises(ThresholdError, match="all 10 labelled calibration rows are anomalies"):
         fit_threshold("best_f1", scores, 0.05, labels=np.ones(10, bool))
 
 
