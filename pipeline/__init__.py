@@ -2,7 +2,8 @@
 
 Where what is:
 
-- config: config, config_checks, settings, source_settings, credentials, yamlfile, home, errors
+- config: config, config_checks, settings, limits, source_settings, credentials, yamlfile
+- where things lie, and what goes wrong: home, errors
 - config from data: inference, sample, guesses, picture_guesses
 - rows in: ingest, ingest_result, ingest_files, ingest_pictures, sources, files, readers
 - rows from a database: ingest_sql, stream_state, known_rows, databases

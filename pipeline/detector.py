@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,9 @@ from pipeline.detector_input import (
     written,
 )
 from pipeline.fitting import FitResult, calibrate_scorer, calibration_tables, fit_scorer
+from pipeline.limits import within_limits
 from pipeline.preprocess import FittedEncoding, fit_encoding
+from pipeline.settings import ModelSettings, Section, ThresholdSettings, TrainSettings
 from pipeline.thresholds import fit_conformal
 from vae_core import ModelConfig, Scorer, TrainConfig
 
@@ -141,12 +143,10 @@ class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
 
         Raises:
             ValueError: X is not a table of finite numbers, categories and missing cells, all of
-                its columns are constant, or a parameter is out of range.
+                its columns are constant, or a parameter is out of its range, which is that of the
+                same setting of a config.
         """
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
-        if not 0 <= self.trim < 1:
-            raise ValueError(f"trim must be at least 0 and below 1, got {self.trim}")
+        self._check_parameters()
         data = self._read(X, reset=True)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         order = np.random.default_rng(seed).permutation(_rows(data))
@@ -235,22 +235,29 @@ class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self, "scorer_")
         return self.scorer_
 
+    def _check_parameters(self) -> None:
+        """Those that a config has too; scikit-learn wants `__init__` to take everything.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        within_limits(ThresholdSettings, {"alpha": self.alpha})
+        if isinstance(self.conditions, (str, bytes)) or not isinstance(self.conditions, Iterable):
+            raise ValueError(
+                f"conditions must be a sequence of column names, got {self.conditions!r}"
+            )
+        self._model()
+        self._training()
+
     def _model(self) -> ModelConfig:
         chosen = self.variant or ("conditional" if len(self.conditions) else "vae")
-        given = {**known_fields("model", self.model, ModelConfig), "variant": chosen}
-        if self.latent_dim is not None:
-            given["latent_dim"] = self.latent_dim
-        if self.members is not None:
-            given["members"] = self.members
-        if self.hidden is not None:
-            given["hidden"] = tuple(self.hidden)
-        return ModelConfig(**given)
+        own = _given(latent_dim=self.latent_dim, members=self.members, hidden=self.hidden)
+        own["variant"] = chosen
+        return ModelConfig(**_joined("model", self.model, own, ModelConfig, ModelSettings))
 
     def _training(self) -> TrainConfig:
-        given = {"trim": self.trim, **known_fields("training", self.training, TrainConfig)}
-        if self.max_epochs is not None:
-            given["max_epochs"] = self.max_epochs
-        return TrainConfig(**given)
+        own = _given(max_epochs=self.max_epochs, trim=self.trim if self.trim != 0 else None)
+        return TrainConfig(**_joined("training", self.training, own, TrainConfig, TrainSettings))
 
     def _fit_part(self, data: Data, seed: int, fitted: FittedEncoding | None = None) -> FitResult:
         """Train on rows in random order; the first eighth is for validation."""
@@ -325,15 +332,39 @@ def known_fields(parameter: str, given: Mapping[str, Any] | None, config: Any) -
     """Settings that a config class has.
 
     Raises:
-        ValueError: one is unknown, with the nearest known one.
+        ValueError: these are no settings by name, or one is unknown, with the nearest known one.
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"{parameter} must be a mapping of settings by name, got {given!r}")
     known = [field.name for field in fields(config)]
     for name in given or {}:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise ValueError(f"{parameter}: unknown setting {name!r}; {advice}")
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()}
+    return dict(given or {})
+
+
+def _joined(
+    parameter: str,
+    given: Mapping[str, Any] | None,
+    own: Mapping[str, Any],
+    config: Any,
+    section: type[Section],
+) -> dict[str, Any]:
+    """Settings of a mapping and those that are parameters themselves, which go first.
+
+    Raises:
+        ValueError: one is unknown, or out of its range.
+    """
+    known = known_fields(parameter, given, config)
+    spelled = {name: f"{parameter}: {name}" for name in known if name not in own}
+    return within_limits(section, {**known, **own}, spelled)
+
+
+def _given(**parameters: Any) -> dict[str, Any]:
+    """Those that are not None, which stands for the default."""
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _rows(data: Data) -> int:

@@ -1,5 +1,6 @@
 """VAEDetector: scikit-learn's contract, small samples, data frames, missing cells."""
 
+import re
 from datetime import date
 from decimal import Decimal
 
@@ -168,9 +169,78 @@ def test_the_score_parameter_is_a_parameter() -> None:
     assert not np.allclose(frame["anomaly_score"], frame["reconstruction_error"])
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"alpha": 2}, "alpha must be a number above 0 and below 1, got 2"),
+        ({"alpha": "0.05"}, "alpha must be a number above 0 and below 1, got '0.05'"),
+        ({"alpha": np.nan}, "alpha must be a number above 0 and below 1, got nan"),
+        ({"trim": 1.0}, "trim must be a number of at least 0 and below 1, got 1.0"),
+        ({"members": 0}, "members must be a whole number of at least 1, got 0"),
+        ({"members": 1.5}, "members must be a whole number of at least 1, got 1.5"),
+        ({"latent_dim": 0}, "latent_dim must be a whole number of at least 1 or None, got 0"),
+        ({"hidden": 64}, "hidden must be a sequence of whole numbers, got 64"),
+        ({"hidden": (64, 7)}, "hidden: widths must be multiples of 8, [64, 7] are not"),
+        ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, got 0"),
+        ({"max_epochs": True}, "max_epochs must be a whole number of at least 1, got True"),
+        ({"conditions": "c"}, "conditions must be a sequence of column names, got 'c'"),
+        ({"conditions": None}, "conditions must be a sequence of column names, got None"),
+        ({"variant": 5}, "variant must be text, got 5"),
+        ({"model": "conv"}, "model must be a mapping of settings by name, got 'conv'"),
+        ({"model": {"latent": 3}}, "model: unknown setting 'latent'; did you mean 'latent_dim'?"),
+        ({"model": {"members": 0}}, "model: members must be a whole number of at least 1, got 0"),
+        ({"members": 2, "model": {"denoisers": 2}}, "`denoisers` must be fewer than the 2 members"),
+        ({"model": {"draws": 3}}, "model: draws: must be 1 or even"),
+        ({"model": {"activation": "tanh"}}, "model: activation must be 'silu' or 'relu', got 'ta"),
+        (
+            {"model": {"temperature": (1,)}},
+            "model: temperature must be a sequence of 2 numbers above",
+        ),
+        ({"training": {"beta": -1}}, "training: beta must be a number of at least 0, got -1"),
+        ({"training": {"max_steps": 0}}, "training: max_steps must be a whole number of at least"),
+        ({"training": {"drop": 2.0}}, "training: drop must be a number of at least 0 and below 1,"),
+        ({"training": {"forget": 1.0}}, "training: forget must be a number of at least 0 and bel"),
+        ({"training": {"batch_size": 0}}, "training: batch_size must be a whole number of at lea"),
+        ({"training": {"learning_rate": "a"}}, "training: learning_rate must be a number above 0"),
+        ({"training": {"binarise": 1}}, "training: binarise must be True or False, got 1"),
+        ({"training": {"capacity": -1}}, "training: capacity must be a number of at least 0 or N"),
+    ],
+)
+def test_parameters_keep_to_the_limits_of_the_config(
+    parameters: dict[str, object], message: str
+) -> None:
+    detector = VAEDetector(**parameters)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        detector.fit(blobs(50))
+
+
+def test_parameters_may_be_numpys() -> None:
+    given = {
+        "members": np.int64(1),
+        "hidden": np.array([8, 16]),
+        "max_epochs": np.int32(1),
+        "alpha": np.float32(0.1),
+        "training": {"beta": 1, "noise": np.float64(0.1), "trim": 0.1},
+        "model": {"latent_dim": np.int64(2)},
+    }
+    plain = {
+        **given,
+        "members": 1,
+        "hidden": [8, 16],
+        "max_epochs": 1,
+        "alpha": float(np.float32(0.1)),
+        "training": {"beta": 1.0, "noise": 0.1},
+        "trim": 0.1,
+        "model": {"latent_dim": 2},
+    }
+    scores = [
+        VAEDetector(**parameters, random_state=0).fit(blobs(60)).score_samples(blobs(60))
+        for parameters in (given, plain)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
 def test_bad_parameters_are_named() -> None:
-    with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
-        VAEDetector(alpha=2).fit(blobs(50))
     with pytest.raises(ValueError, match="unknown score 'elbow'"):
         VAEDetector(score="elbow").fit(blobs(50))
     with pytest.raises(ValueError, match="every feature column is constant"):
