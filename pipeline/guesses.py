@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import RESERVED
+from pipeline.schema import fits_role
 from pipeline.settings import Role
 from pipeline.values import is_text, numbers, text_categories, texts, times
 
+ROLES: tuple[Role, ...] = ("time", "numeric", "categorical", "binary", "id")  # that are guessed
 FEW_UNREADABLE = 0.01  # share of cells that a number or time column may spoil
 MOST_CATEGORIES = 1000
 LABEL_NAMES = (
@@ -50,7 +52,7 @@ def guess(name: str, column: pa.Array, cells_are_text: bool, words_for_null: boo
         column: (N,) cells, typed or text.
         cells_are_text, words_for_null: as `readers.Opened` has them.
     """
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+    if not any(fits_role(column.type, role) for role in ROLES):
         return Guess("ignore", comment=f"cells of type {column.type} are not supported")
     if cells_are_text:
         spelled = text_categories(column, False, words_for_null)

@@ -47,13 +47,20 @@ def check_types(schema: pa.Schema, config: Config) -> None:
         SourceError: with column, type found and type expected.
     """
     for name in (n for n in config.stored if n in schema.names):
-        kind, role = _value_type(schema.field(name).type), config.columns[name].role
-        fits, expected = TYPE_TESTS[role]
-        if not (fits(kind) or is_text(kind) or pa.types.is_null(kind)):
+        kind, role = schema.field(name).type, config.columns[name].role
+        if not fits_role(kind, role):
             raise SourceError(
-                f"column `{name}` holds {kind}, role {role} needs {expected}",
+                f"column `{name}` holds {_value_type(kind)}, role {role} needs "
+                f"{TYPE_TESTS[role][1]}",
                 hint="Convert the column, or change its role in the config.",
             )
+
+
+def fits_role(kind: pa.DataType, role: str) -> bool:
+    """Whether cells of this Arrow type can be read in a role other than `ignore`."""
+    kind = _value_type(kind)
+    fits, _ = TYPE_TESTS[role]
+    return fits(kind) or is_text(kind) or bool(pa.types.is_null(kind))
 
 
 def check_keys(batch: RawBatch, config: Config) -> None:

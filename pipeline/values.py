@@ -132,12 +132,12 @@ def without_null_words(column: pa.Array) -> pa.Array:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The column without dictionary encoding or chunks."""
+    """The column without dictionary encoding, chunks or half floats, which Arrow hardly knows."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return column
+    return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import load_config
@@ -186,6 +191,57 @@ def test_columns_that_tables_cannot_hold_are_left_out(tmp_path: Path) -> None:
     text = (tmp_path / "a.yaml").read_text()
     assert "# differs from `x` by case only" in text
     assert "# the index of a pandas frame" in text
+
+
+def column_of(kind: pa.DataType, cells: int) -> pa.Array:
+    """Whole numbers below 7, as cells of a type."""
+    numbers = [i % 7 for i in range(cells)]
+    made: dict[str, Callable[[int], Any]] = {
+        "binary": lambda i: b"%d" % i,
+        "list": lambda i: [i],
+        "map": lambda i: [(str(i), i)],
+        "decimal": Decimal,
+        "half": np.float16,
+        "string": "abcdefg".__getitem__,
+    }
+    make = next((f for word, f in made.items() if word in str(kind)), lambda i: i)
+    return pa.array([make(i) for i in numbers], kind)
+
+
+TYPES: dict[str, tuple[Any, str]] = {
+    "duration": (pa.duration("s"), "ignore"),
+    "list": (pa.list_(pa.int64()), "ignore"),
+    "large_list": (pa.large_list(pa.int64()), "ignore"),
+    "map": (pa.map_(pa.string(), pa.int64()), "ignore"),
+    "binary": (pa.binary(), "ignore"),
+    "large_binary": (pa.large_binary(), "ignore"),
+    "fixed_binary": (pa.binary(1), "ignore"),
+    "binary_view": (pa.binary_view(), "ignore"),
+    "string_view": (pa.string_view(), "categorical"),
+    "large_string": (pa.large_string(), "categorical"),
+    "clock": (pa.time64("us"), "categorical"),
+    "decimal": (pa.decimal128(10, 2), "numeric"),
+    "half": (pa.float16(), "numeric"),
+    "uint64": (pa.uint64(), "numeric"),
+    "day": (pa.date32(), "time"),
+    "nothing": (pa.null(), "ignore"),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_columns_of_every_type_are_left_out_or_ingested(tmp_path: Path, name: str) -> None:
+    kind, role = TYPES[name]
+    cells = pa.nulls(60) if pa.types.is_null(kind) else column_of(kind, 60)
+    x = np.random.default_rng(0).normal(size=60)
+    columns = {"x": x, "c": cells, "of": pa.StructArray.from_arrays([cells], ["a"])}
+    pq.write_table(pa.table(columns), tmp_path / "data.parquet")
+    config = write_config(str(tmp_path / "data.parquet"), tmp_path / "config.yaml")
+    assert config.columns["c"].role == role
+    assert config.columns["of.a"].role in (role, "ignore"), "a second time column is left out"
+    home = Home(tmp_path / "home")
+    Lake(config, home).create()
+    result = ingest(home, config)
+    assert (result.ingested, result.quarantined) == (60, 0), result.refused_files
 
 
 def test_utf_16_and_decimal_commas_are_noticed(tmp_path: Path) -> None:
