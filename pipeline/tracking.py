@@ -37,6 +37,7 @@ __all__ = [
     "find_runs",
     "newest_run",
     "pyfunc",
+    "resume",
     "start",
     "without_nan",
 ]
@@ -180,17 +181,40 @@ def start(
     }
     created = client.create_run(experiment, tags={k: str(v) for k, v in named.items()})
     run = Run(client, created.info.run_id, experiment)
-    status = "FAILED"
-    try:
+    with _ended(run):
         run.log_params(flatten(_params(config)))
         run.log_text(resolved_yaml(config), "config.yaml")
         yield run
+
+
+@contextmanager
+def resume(home: Home, run: MlflowRun) -> Iterator[Run]:
+    """Go on under a run that has ended, or that a killed process left RUNNING; it ends as others.
+
+    Raises:
+        TrackingError: the store cannot be reached.
+    """
+    client = connect(home)
+    client.update_run(run.info.run_id, status="RUNNING")
+    again = Run(client, run.info.run_id, run.info.experiment_id)
+    with _ended(again):
+        yield again
+
+
+@contextmanager
+def _ended(run: Run) -> Iterator[None]:
+    """Whatever happens inside, but the end of the process itself, gives the run its status."""
+    status = (
+        "KILLED"  # by what is no Exception: a key, a signal that Prefect or Python turns into one
+    )
+    try:
+        yield
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
+    except Exception:
+        status = "FAILED"
         raise
     finally:
-        client.set_terminated(run.run_id, status)
+        run.client.set_terminated(run.run_id, status)
 
 
 def newest_run(home: Home, name: str, stage: str) -> str | None:

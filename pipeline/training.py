@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.home import Home
     from vae_core import Team
 
-__all__ = ["TrainResult", "TrainingError", "fit_model", "fit_share", "read_parts", "train"]
+__all__ = ["TrainResult", "TrainingError", "fit_model", "fit_share", "log_rows", "train"]
 
 PLOTTED_ROWS = 5000
 KEY = "training_key"
@@ -81,7 +81,7 @@ def train(home: Home, config: Config, progress: Progress | None = None) -> Train
     with meet(config) as team, tracking.start(home, config, "train") as run:
         split = agreed_split(team, make_split(lake, config))
         material = read_material(lake, split, progress)
-        _log_rows(run, lake, split, material)
+        log_rows(run, lake, split, material)
         key = training_key(config, split, material.both)
         check_alike(team, key)
         run.set_tags({KEY: key})
@@ -186,27 +186,8 @@ def _plainly(config: Config) -> Iterator[None]:
         ) from error
 
 
-def read_parts(
-    run: tracking.Run, lake: Lake, split: Split, progress: Progress | None = None
-) -> tuple[Rows, Rows, str]:
-    """Read the rows that train and those that stop the training, and record which they are.
-
-    Args:
-        run: the MLflow run that is told.
-        lake: of the data set.
-        split: of its rows; those of the calibration are only named.
-        progress: told as rows are read.
-
-    Returns:
-        Training rows, or a sample where the config streams them, validation rows, and the hash of
-        the training rows' content.
-    """
-    material = read_material(lake, split, progress)
-    _log_rows(run, lake, split, material)
-    return material.rows, material.held_out, material.train_hash
-
-
-def _log_rows(run: tracking.Run, lake: Lake, split: Split, material: Material) -> None:
+def log_rows(run: tracking.Run, lake: Lake, split: Split, material: Material) -> None:
+    """Record in an MLflow run which rows train, and which stop the training."""
     uri = lake.uri("ingested")
     used = split.train.rows if material.stream else len(material.rows)
     for context, part, digest, rows in (

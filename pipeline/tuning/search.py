@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURES", "Trial", "best_of", "search"]
 
+MOST_PROPOSALS = 20  # until one of them is new
 Attempt = Callable[[int, Settings], Mapping[str, float]]
 
 # What settings can bring about: too large for the device, never a finite loss, … Any other error
@@ -54,7 +55,8 @@ def search(
 ) -> list[Trial]:
     """Try settings until there are `trials` of them or the time is over; the own ones come first.
 
-    A trial that fails is kept as such and the next one goes on.
+    A trial that fails is kept as such and the next one goes on; settings that were tried before are
+    not tried again, as far as others are to be had.
 
     Args:
         attempt: takes a trial's number and settings, gives its metrics; raises one of
@@ -82,7 +84,8 @@ def search(
         done.insert(0, _try(attempt, 0, own))
         _tell(study, bounds, done[0], objectives)
     while len(done) < trials and (timeout is None or time.monotonic() - started < timeout):
-        done.append(_try(attempt, done[-1].number + 1, _propose(study, bounds)))
+        proposed = _propose(study, bounds, [trial.settings for trial in done])
+        done.append(_try(attempt, done[-1].number + 1, proposed))
         _tell(study, bounds, done[-1], objectives)
     return done
 
@@ -110,13 +113,20 @@ def _study(objectives: int, seed: int) -> Study:
     return optuna.create_study(directions=["maximize"] * objectives, sampler=sampler)
 
 
-def _propose(study: Study, bounds: Mapping[str, Bounds]) -> dict[str, float]:
+def _propose(
+    study: Study, bounds: Mapping[str, Bounds], tried: Sequence[Settings]
+) -> dict[str, float]:
     """The next settings; they are told back by `_tell`, at the values that were really used."""
     import optuna
 
-    asked = study.ask(_distributions(bounds))
-    study.tell(asked, state=optuna.trial.TrialState.FAIL)
-    return {name: bounds[name].round(value) for name, value in asked.params.items()}
+    proposed: dict[str, float] = {}
+    for _ in range(MOST_PROPOSALS):
+        asked = study.ask(_distributions(bounds))
+        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        proposed = {name: bounds[name].round(value) for name, value in asked.params.items()}
+        if proposed not in tried:
+            break
+    return proposed
 
 
 def _tell(

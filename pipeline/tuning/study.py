@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,23 +15,28 @@ import numpy as np
 from pipeline import tracking
 from pipeline.errors import NotEnoughRows, UserError
 from pipeline.lake import Lake
+from pipeline.material import read_material
 from pipeline.progress import Progress, report
 from pipeline.provenance import code_version
 from pipeline.sampling import Rows
 from pipeline.split import make_split
-from pipeline.training import fit_model, read_parts
+from pipeline.training import fit_model, log_rows
 from pipeline.tuning.criterion import judge, objectives
 from pipeline.tuning.search import FAILURES, Trial, best_of, search
 from pipeline.tuning.snippet import in_words, snippet
-from pipeline.tuning.space import Settings, configured, own_settings, space
+from pipeline.tuning.space import Bounds, Settings, configured, own_settings, space
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
     from pipeline.config import Config
     from pipeline.home import Home
 
 __all__ = ["TuneResult", "TuningError", "tune"]
 
 JUDGING_SHARE = 0.2
+FAILURE = "failure"  # tag of a trial whose settings cannot be used
+BEST = "best.yaml"  # artifact
 FEWEST_ROWS = 20
 
 
@@ -80,8 +86,8 @@ def tune(
 
     Of the training rows the newest fifth judges and the rest trains; the validation rows stop
     each training early. Calibration rows and labels are not read. Nothing is registered and the
-    config is not changed. Trials of an earlier study of the same rows, settings and code are
-    found in MLflow and not run again, so a study that was interrupted goes on.
+    config is not changed. A study of the same rows, settings and code goes on under the MLflow run
+    that it began with; its trials, those that failed too, are not run again.
 
     Args:
         home: tables and tracking store.
@@ -96,21 +102,14 @@ def tune(
         TuningError: every trial failed; says why the last one did.
         TrackingError: the MLflow store cannot be used.
     """
-    from pipeline.preprocess import fit_encoding
-    from vae_core import MODELS, ModelConfig
-
     lake = Lake(config, home)
     split = make_split(lake, config)
-    with tracking.start(home, config, "tune") as parent:
-        rows, stopping, data_hash = read_parts(parent, lake, split, progress)
-        training, judging = _parted(rows, config)
-        study = _fingerprint(config, data_hash)
-        parent.set_tags({"study": study})
-
-        layout = fit_encoding(training.columns, config.feature_columns).encoding.layout
-        has_elbo = MODELS[config.model.variant].has_elbo
-        searched = space(len(config.model.hidden), layout.mask.stop, has_elbo)
-        latent_dim = ModelConfig(**config.model.model_dump()).latent_dim_for(layout)
+    material = read_material(lake, split, progress)
+    training, judging = _parted(material.rows, config)
+    study = _fingerprint(config, material.train_hash)
+    with _parent(home, config, study) as parent:
+        log_rows(parent, lake, split, material)
+        latent_dim, searched, names = _searched(config, training)
 
         def attempt(number: int, settings: Settings) -> Mapping[str, float]:
             tags = {"mlflow.parentRunId": parent.run_id, "study": study, "trial": number}
@@ -124,15 +123,14 @@ def tune(
             with tracking.start(home, tried, "trial", tags) as run:
                 started = time.monotonic()
                 try:
-                    scorer = fit_model(tried, training, stopping, told).scorer
+                    scorer = fit_model(tried, training, material.held_out, told).scorer
                     metrics = judge(scorer, judging, config.seed)
                 except FAILURES as error:
-                    run.set_tags({"failure": f"{type(error).__name__}: {error}"[:4000]})
+                    run.set_tags({FAILURE: f"{type(error).__name__}: {error}"[:4000]})
                     raise
                 run.log_metrics({**metrics, "seconds": time.monotonic() - started})
             return metrics
 
-        names = objectives(has_elbo)
         done = search(
             attempt,
             searched,
@@ -149,12 +147,45 @@ def tune(
             raise TuningError(
                 f"none of the {len(done)} trials of {config.name!r} could be finished; the last "
                 f"one: {done[-1].failure}",
-                hint=f"Check columns and settings in {config.path}; `vae-anomaly train` fails too.",
+                hint=f"Check columns and settings in {config.path}; `vae-anomaly train` fails too. "
+                "Settings that failed are tried again once their runs are deleted in MLflow.",
             )
         text = None if best.number == 0 else snippet(config, best, len(done), parent.run_id)
         result = TuneResult(parent.run_id, tuple(done), names, best, text)
         _log(parent, result)
     return result
+
+
+@contextmanager
+def _parent(home: Home, config: Config, study: str) -> Iterator[tracking.Run]:
+    """The run that a study began with, or a new one; trials that were cut off are ended."""
+    client = tracking.connect(home)
+    begun = tracking.find_runs(client, config.name, f"tags.stage = 'tune' and {_of(study)}")
+    if not begun:
+        with tracking.start(home, config, "tune", {"study": study}) as run:
+            yield run
+        return
+    cut_off = f"tags.stage = 'trial' and {_of(study)} and attributes.status = 'RUNNING'"
+    for trial in tracking.find_runs(client, config.name, cut_off):
+        client.set_terminated(trial.info.run_id, "KILLED")
+    with tracking.resume(home, begun[-1]) as run:
+        yield run
+
+
+def _of(study: str) -> str:
+    return f"tags.study = '{study}'"
+
+
+def _searched(config: Config, training: Rows) -> tuple[int, dict[str, Bounds], tuple[str, ...]]:
+    """Size of the config's own latent, bounds of what is varied, and the metrics to maximise."""
+    from pipeline.preprocess import fit_encoding
+    from vae_core import MODELS, ModelConfig
+
+    layout = fit_encoding(training.columns, config.feature_columns).encoding.layout
+    has_elbo = MODELS[config.model.variant].has_elbo
+    latent_dim = ModelConfig(**config.model.model_dump()).latent_dim_for(layout)
+    bounds = space(len(config.model.hidden), layout.mask.stop, has_elbo)
+    return latent_dim, bounds, objectives(has_elbo)
 
 
 def _parted(rows: Rows, config: Config) -> tuple[Rows, Rows]:
@@ -178,14 +209,29 @@ def _fingerprint(config: Config, data_hash: str) -> str:
 
 
 def _known(home: Home, config: Config, study: str) -> list[Trial]:
-    """Finished trials of earlier studies; the first of each number."""
-    where = f"tags.stage = 'trial' and tags.study = '{study}' and attributes.status = 'FINISHED'"
-    runs = tracking.find_runs(tracking.connect(home), config.name, where)
-    found = [
-        Trial(int(run.data.tags["trial"]), json.loads(run.data.tags["settings"]), run.data.metrics)
-        for run in runs
-    ]
-    return list({trial.number: trial for trial in found}.values())
+    """Trials of earlier runs of a study: the first that finished of each number, else a failed one.
+
+    Trials that were cut off, or failed for no fault of their settings, are not among them.
+    """
+    where = f"tags.stage = 'trial' and {_of(study)}"
+    found: dict[int, Trial] = {}
+    for run in tracking.find_runs(tracking.connect(home), config.name, where):  # newest first
+        trial = _as_trial(run)
+        if trial is None:
+            continue
+        kept = found.get(trial.number)
+        if kept is None or kept.failure is not None or trial.failure is None:
+            found[trial.number] = trial
+    return list(found.values())
+
+
+def _as_trial(run: MlflowRun) -> Trial | None:
+    tags, finished = run.data.tags, run.info.status == "FINISHED"
+    if not finished and FAILURE not in tags:
+        return None
+    metrics = run.data.metrics if finished else {}
+    failure = None if finished else tags[FAILURE]
+    return Trial(int(tags["trial"]), json.loads(tags["settings"]), metrics, failure)
 
 
 def _log(parent: tracking.Run, result: TuneResult) -> None:
@@ -205,6 +251,9 @@ def _log(parent: tracking.Run, result: TuneResult) -> None:
         ],
         "trials.json",
     )
-    if result.snippet is not None:
-        parent.log_text(result.snippet, "best.yaml")
+    text = result.snippet
+    if text is None and any(f.path == BEST for f in parent.client.list_artifacts(parent.run_id)):
+        text = f"# of {len(result.trials)} trials the config's own settings are the best\n"
+    if text is not None:
+        parent.log_text(text, BEST)
     parent.log_figure(study_figure(result), "study")

@@ -100,9 +100,13 @@ def test_a_study_by_flow_then_continued_by_hand(
         main(["--home", str(home.path), "tune", str(config), "--trials", "6"])
     assert left.value.code in (0, None)
     said = capsys.readouterr().out
-    assert "Tuned small: 6 trials, 0 failed" in said
+    assert "Tuned small: 6 trials, 1 failed" in said
     assert "\x1b[32m[I " not in said and "Trial 1 finished" not in said, "no notes of the library"
-    assert len(fitted) == 7, "the failed trial's place and one more: four were known"
+    assert len(fitted) == 6, "one more: five were known, the failed one among them"
+    assert [run.info.run_id for run in runs_of(home, "small", "tags.stage = 'tune'")] == [run_id]
+    trials = runs_of(home, "small", f"tags.mlflow.parentRunId = '{run_id}'")
+    assert len(trials) == 6
+    assert client.get_run(run_id).data.metrics["trials"] == 6
 
 
 @pytest.mark.usefixtures("prefect_api")

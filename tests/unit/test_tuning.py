@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from night_homes import HISTORY_ROWS, deliver, write_config
 from registered import rows, scorer
 
+from pipeline import tracking
 from pipeline.config import Config, load_config
+from pipeline.home import Home
+from pipeline.lake import Lake
 from pipeline.sampling import Rows
 from pipeline.synthetic import KINDS
 from pipeline.training import TrainingError
+from pipeline.tuning import study
 from pipeline.tuning.criterion import judge, mean_ranks, objectives
 from pipeline.tuning.figure import study_figure
 from pipeline.tuning.search import Trial, best_of, search
@@ -190,6 +198,23 @@ def test_known_trials_are_not_run_again() -> None:
     assert tried == [0], "the config's own settings are needed to compare with"
 
 
+def test_failed_settings_are_kept_and_nothing_is_tried_twice() -> None:
+    coarse = {LATENT: replace(SPACE[LATENT], low=1, high=3)}
+    tried: list[float] = []
+
+    def fails(number: int, settings: Mapping[str, float]) -> dict[str, float]:
+        tried.append(settings[LATENT])
+        raise TrainingError("never finite")
+
+    known = [Trial(0, {LATENT: 9}, {"elbo": 0.0, "detection": 0.5})]
+    done = search(fails, coarse, {LATENT: 9}, OBJECTIVES, trials=3, known=known)
+    again = search(fails, coarse, {LATENT: 9}, OBJECTIVES, trials=4, known=done)
+    assert again[:3] == done and [trial.number for trial in again] == [0, 1, 2, 3]
+    assert sorted(tried) == [1, 2, 3]
+    search(fails, coarse, {LATENT: 9}, OBJECTIVES, trials=5, known=again)
+    assert len(tried) == 4, "where nothing else is left the study ends all the same"
+
+
 @pytest.mark.parametrize("names", [OBJECTIVES, ("detection",)])
 def test_the_figure_draws_every_study(names: tuple[str, ...]) -> None:
     trials = search(bowl, SPACE, OWN, OBJECTIVES, trials=5)
@@ -199,3 +224,110 @@ def test_the_figure_draws_every_study(names: tuple[str, ...]) -> None:
     figure = study_figure(TuneResult("run", tuple(trials), names, best, None))
     figure.canvas.draw()
     assert len(figure.axes) == len(SPACE) + len(names) - 1
+
+
+class Studies:
+    """Studies of a data set whose trainings are told what to raise, and do nothing else."""
+
+    def __init__(self, home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home, self.config = home, write_config(folder / "project")
+        Lake(self.config, home).create()
+        deliver(home, self.config, "history", rows=HISTORY_ROWS, seed=0)
+        self.trainings = 0
+        self.raises: dict[int, BaseException] = {}
+        monkeypatch.setattr(study, "fit_model", self._fit)
+        monkeypatch.setattr(study, "judge", lambda *_: {"elbo": -1.0, "detection": 0.7})
+
+    def _fit(self, *_: Any) -> SimpleNamespace:
+        self.trainings += 1
+        if error := self.raises.get(self.trainings):
+            raise error
+        return SimpleNamespace(scorer=None)
+
+    def tune(self, trials: int) -> TuneResult:
+        return study.tune(self.home, self.config, trials=trials)
+
+    def runs(self, stage: str) -> list[Any]:
+        where = f"tags.stage = '{stage}'"
+        return tracking.find_runs(tracking.connect(self.home), "shop", where)[::-1]
+
+
+@pytest.fixture
+def studies(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studies:
+    return Studies(home, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("no space left"), "FAILED")]
+)
+def test_an_interrupted_study_goes_on_under_its_run(
+    studies: Studies, error: BaseException, status: str
+) -> None:
+    studies.raises = {3: error}
+    with pytest.raises(type(error)):
+        studies.tune(4)
+    (parent,) = studies.runs("tune")
+    assert parent.info.status == status
+    result = studies.tune(4)
+    assert studies.trainings == 5, "two were known, and the one that was cut off is made up for"
+    again = studies.tune(4)
+    assert studies.trainings == 5 and again.run_id == result.run_id
+    assert [t.settings for t in again.trials] == [t.settings for t in result.trials]
+    (ended,) = studies.runs("tune")
+    assert result.run_id == ended.info.run_id == parent.info.run_id
+    assert ended.info.status == "FINISHED" and ended.info.end_time >= parent.info.end_time
+    assert ended.data.metrics["trials"] == 4 and len(ended.inputs.dataset_inputs) == 2
+    parents = {run.data.tags["mlflow.parentRunId"] for run in studies.runs("trial")}
+    assert parents == {result.run_id}
+
+
+def test_what_a_killed_process_left_running_is_taken_over(studies: Studies) -> None:
+    first = studies.tune(2)
+    client = tracking.connect(studies.home)
+    cut_off = studies.runs("trial")[1].info.run_id
+    for run_id in (first.run_id, cut_off):
+        client.update_run(run_id, status="RUNNING")
+    result = studies.tune(3)
+    assert result.run_id == first.run_id
+    assert [run.info.status for run in studies.runs("tune")] == ["FINISHED"]
+    assert client.get_run(cut_off).info.status == "KILLED"
+    assert studies.trainings == 4
+
+
+def test_other_settings_are_another_study(studies: Studies) -> None:
+    first = studies.tune(1)
+    studies.config = studies.config.model_copy(update={"seed": 1})
+    assert studies.tune(1).run_id != first.run_id
+
+
+def test_failed_trials_are_remembered(studies: Studies) -> None:
+    studies.raises = {2: TrainingError("never finite")}
+    first = studies.tune(3)
+    assert [trial.number for trial in first.failed] == [1]
+    result = studies.tune(4)
+    assert studies.trainings == 4, "the failed one is not tried again"
+    assert [trial.failure for trial in result.trials] == [
+        None, "TrainingError: never finite", None, None,
+    ]  # fmt: skip
+    assert len({tuple(trial.settings.values()) for trial in result.trials}) == 4
+
+
+def test_a_study_whose_best_are_its_own_settings_in_the_end_says_so(
+    studies: Studies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = iter([0.6, 0.7])
+    monkeypatch.setattr(study, "judge", lambda *_: {"elbo": -1.0, "detection": next(quality)})
+    first = studies.tune(2)
+    assert first.best.number == 1
+    client = tracking.connect(studies.home)
+
+    def best() -> Any:
+        return yaml.safe_load(
+            Path(client.download_artifacts(first.run_id, "best.yaml")).read_text()
+        )
+
+    assert best()["training"]["beta"] == first.best.settings[BETA]
+    for run in studies.runs("trial"):
+        client.log_metric(run.info.run_id, "detection", 0.65)
+    assert studies.tune(2).best.number == 0
+    assert best() is None
