@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,6 @@ from pipeline.tuning.snippet import in_words, snippet
 from pipeline.tuning.space import Bounds, Settings, configured, own_settings, space
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
-
     from pipeline.config import Config
     from pipeline.home import Home
 
@@ -225,7 +223,7 @@ def _known(home: Home, config: Config, study: str) -> list[Trial]:
     return list(found.values())
 
 
-def _as_trial(run: MlflowRun) -> Trial | None:
+def _as_trial(run: Any) -> Trial | None:
     tags, finished = run.data.tags, run.info.status == "FINISHED"
     if not finished and FAILURE not in tags:
         return None
