@@ -217,7 +217,8 @@ def quarantined(lake: Lake, night: Night, before: Night | None) -> Quarantined:
     These are the refused rows of every file that gave the night rows (a file's refused rows are
     committed before its good ones, so they are all there), and of the files that gave no row at
     all and arrived between the opening of the night before and that of this one. So each refused
-    row counts in one night.
+    row counts in one night. A file that was refused whole, and taken in before the night after it
+    was mended, is no trouble any more.
 
     Args:
         lake: of the data set.
@@ -237,13 +238,15 @@ def quarantined(lake: Lake, night: Night, before: Night | None) -> Quarantined:
     hashes = sorted({digest for _, digest in covered})
     where = window | ds.field("_source_hash").isin(pa.array(hashes, pa.string()))
     columns = ["_source", "_source_hash", "_source_row", "reasons", "_ingested_at"]
-    elsewhere = _Elsewhere(lake)
+    elsewhere, mended = _Elsewhere(lake), _Mended(lake, night.opened_at)
     out = Quarantined()
     for batch in lake.scan("quarantine", columns, where):
         for row in batch.to_pylist():
             file = (row["_source"], row["_source_hash"])
             late = not since < row["_ingested_at"] <= night.opened_at
             if file not in covered and (late or elsewhere.holds(file)):
+                continue
+            if row["_source_row"] is None and mended.since(row["_ingested_at"], row["_source"]):
                 continue
             _count(out, row["_source"], row["_source_row"], row["reasons"] or ["no reason kept"])
     return out
@@ -261,6 +264,33 @@ class _Elsewhere:
             where = (ds.field("_source_hash") == file[1]) & (ds.field("_source") == file[0])
             self.known[file] = any(True for _ in self.lake.scan("ingested", ["_row_id"], where))
         return self.known[file]
+
+
+class _Mended:
+    """Remembers when files were last taken in, as far as that was before a night was opened.
+
+    A table of a database is never mended: some of its rows may be refused while others go in.
+    """
+
+    def __init__(self, lake: Lake, opened: datetime) -> None:
+        self.lake, self.opened = lake, opened
+        self.newest: dict[str, datetime] = {}
+
+    def since(self, refused: datetime, source: str) -> bool:
+        """Whether rows of a source were taken in, or refused one by one, after this time."""
+        if self.lake.config.source.kind == "sql":
+            return False
+        if source not in self.newest:
+            arrived = ds.field("_ingested_at") <= _stamp(self.opened)
+            where = (ds.field("_source") == source) & ds.field("_source_row").is_valid() & arrived
+            batches = (
+                batch
+                for table in ("ingested", "quarantine")
+                for batch in self.lake.scan(table, ["_ingested_at"], where)
+            )
+            times = [pc.max(batch.column(0)).as_py() for batch in batches if batch.num_rows]
+            self.newest[source] = max(times, default=_EPOCH)
+        return self.newest[source] > refused
 
 
 def _count(out: Quarantined, source: str, row: int | None, reasons: list[str]) -> None:

@@ -88,6 +88,34 @@ def test_files_that_came_while_a_night_was_open_wait_for_the_next(lake: Lake) ->
     assert found.rows == 3
 
 
+def test_a_refused_file_that_was_mended_is_no_trouble(lake: Lake) -> None:
+    home, config = lake.home, lake.config
+    inbox = Path(config.source_path)
+    semicolons = config.source.model_copy(update={"delimiter": ";"})
+    orders(10, seed=2).to_csv(inbox / "config.csv", index=False, sep=";")
+    (inbox / "content.csv").write_text("not,what,was,asked\n1,2,3,4\n")
+    (inbox / "rows.csv").write_text("")
+    (inbox / "never.csv").write_text("")
+    assert len(ingest(home, config).refused_files) == 4
+    deliver(home, config, "rows", rows=0, seed=4, spoilt=2)
+    deliver(home, config, "content", rows=10, seed=3)
+    deliver(home, config, "changed", rows=10, seed=5)
+    orders(11, seed=5).to_csv(inbox / "changed.csv", index=False)
+    mended = ingest(home, config.model_copy(update={"source": semicolons}))
+    assert mended.ingested == 10
+    night, found = a_night(lake)
+    assert night.rows == 30
+    assert [Path(name).name for name in sorted(found.refused)] == ["changed.csv", "never.csv"]
+    assert found.rows == 2
+
+    deliver(home, config, "never", rows=10, seed=6)
+    deliver(home, config, "later", rows=10, seed=7)
+    again = tally.quarantined(lake, night, None)
+    assert again.refused == found.refused, "what came after the night does not change it"
+    _, found = a_night(lake)
+    assert found.refused == {}
+
+
 def test_sums_and_selections(lake: Lake) -> None:
     deliver(lake.home, lake.config, "one", rows=20, seed=2, odd=0.5)
     night, _ = a_night(lake)
