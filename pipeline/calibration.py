@@ -175,7 +175,11 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
 
     settings = config.threshold.model_dump(exclude={"score"})
     calibrated = calibrate_scorer(
-        _with_score(config, scorer), data.columns, labels=data.labels, **settings
+        _with_score(config, scorer),
+        data.columns,
+        labels=data.labels,
+        labelled=data.labelled,
+        **settings,
     )
     note = known_anomalies(data.labels, config.threshold.method, config.threshold.alpha)
     facts = {
@@ -225,14 +229,15 @@ def _log(
         run.log_figure(
             figures.score_histogram(scorer.calibration[name], threshold, name), f"scores_{name}"
         )
-    if data.labels is not None and 0 < data.labels.sum() < len(data):
-        scores = scorer.raw_scores(data.columns).anomaly_score
+    known = data.with_labels()
+    if known is not None and known.labels is not None and 0 < known.labels.sum() < len(known):
+        scores = scorer.raw_scores(known.columns).anomaly_score
         cut = scorer.thresholds["anomaly_score"]
-        found = evaluate(data.labels, scores, cut.value, cut.alpha)
+        found = evaluate(known.labels, scores, cut.value, cut.alpha)
         for name, estimate in found.items():
             values = {"": estimate.value, "_lower": estimate.lower, "_upper": estimate.upper}
             run.log_metrics({f"labelled/{name}{end}": value for end, value in values.items()})
-        run.log_figure(figures.roc_and_precision(data.labels, scores, cut.value), "roc")
+        run.log_figure(figures.roc_and_precision(known.labels, scores, cut.value), "roc")
 
 
 def _log_gates(run: tracking.Run, name: str, version: int, found: list[Gate]) -> None:

@@ -146,10 +146,16 @@ def _encoded(scorer: Scorer, rows: Mapping[str, NDArray]) -> Floats:
 
 
 def _material(held_out: Rows, seed: int) -> tuple[dict[str, NDArray], dict[str, dict]]:
-    labels = held_out.labels
-    normal = held_out if labels is None else held_out.take(~labels)
+    known = held_out.with_labels()
+    labels = None if known is None else known.labels
+    if known is not None and labels is not None and _are_enough(labels):
+        normal, odd = (known.take(rows).sample(NORMAL_ROWS, seed) for rows in (~labels, labels))
+        return normal.columns, {"labelled": odd.columns}
+    # a row without a label is as usual as most
+    normal = held_out if held_out.labels is None else held_out.take(~held_out.labels)
     normal = normal.sample(NORMAL_ROWS, seed)
-    if labels is not None and min(labels.sum(), (~labels).sum()) >= FEWEST_LABELLED:
-        labelled = held_out.take(labels).sample(NORMAL_ROWS, seed)
-        return normal.columns, {"labelled": labelled.columns}
     return normal.columns, synthetic_anomalies(normal.columns, seed)
+
+
+def _are_enough(labels: NDArray[np.bool_]) -> bool:
+    return bool(min(labels.sum(), (~labels).sum()) >= FEWEST_LABELLED)

@@ -6,8 +6,9 @@ import io
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home
+from night_homes import CONFIG, HISTORY_ROWS, deliver, empty_home, orders
 from rich.console import Console
 
 from pipeline import registry, tracking, verdict
@@ -22,6 +23,7 @@ from pipeline.errors import (
     ThresholdError,
 )
 from pipeline.home import Home
+from pipeline.ingest import ingest
 from pipeline.settings import RowRange
 from pipeline.training import train
 
@@ -144,6 +146,30 @@ def test_the_tail_fit_is_stored_and_logged(shop: tuple[Home, Config]) -> None:
     logged = tracking.connect(home).get_run(result.run_id).data.metrics
     for name in ("shape", "scale", "level", "peaks", "fit_p_value", "anderson_darling"):
         assert logged[f"threshold/anomaly_score/{name}"] == stored.parameters[name]
+
+
+def test_calibration_rows_without_a_label_count_in_no_statistic_of_labels(
+    shop: tuple[Home, Config],
+) -> None:
+    home, config = shop
+    calibrate(home, config)
+    frame = orders(300, seed=7, odd=0.3)
+    unknown = np.arange(300) % 2 == 0
+    labels = frame.verdict[~unknown]
+    frame.loc[unknown, "verdict"] = None
+    frame.to_csv(Path(config.source_path) / "odd.csv", index=False)
+    ingest(home, config)
+    rows = RowRange(first=1201, last=1500)
+    chosen = with_settings(config, "threshold", method="best_f1")
+    result = calibrate(
+        home, chosen.model_copy(update={"calibration_rows": rows}), recalibrate_champion=True
+    )
+    threshold = result.thresholds["anomaly_score"]
+    assert threshold.parameters["anomalies"] == (labels == "fraud").sum()
+    assert threshold.n == (labels == "fine").sum()
+    logged = tracking.connect(home).get_run(result.run_id).data.metrics
+    assert logged["labelled/auroc"] > 0.95
+    assert logged["labelled/recall"] == pytest.approx(threshold.parameters["recall"])
 
 
 def test_label_methods_get_the_labels_of_the_calibration_rows(shop: tuple[Home, Config]) -> None:

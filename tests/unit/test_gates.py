@@ -107,3 +107,13 @@ def test_comparison_on_labels_where_there_are_enough(labels: str | None) -> None
         assert all(0.0 <= value <= 1.0 for value in found.values())
     if labels == "enough":
         assert all(found["labelled"] > 0.95 for found in quality.values())
+
+
+def test_rows_without_a_label_are_not_compared_as_normal_ones() -> None:
+    held_out = rows(400, 6)
+    odd = np.arange(400) < 120
+    held_out["amount"] = np.where(odd, 5000.0, held_out["amount"])
+    unknown = (np.arange(400) >= 60) & odd
+    labelled = Rows(held_out, odd & ~unknown, ~unknown)
+    quality = compare({"version": scorer()}, Rows(rows(200, 7), None), labelled)
+    assert all(found["labelled"] > 0.95 for found in quality.values())
