@@ -80,8 +80,8 @@ class LabelCounts:
     def check_normal(self) -> None:
         """Some of the rows counted are normal.
 
-        A row without a label is taken for normal here. So where most rows have none, values that all
-        mean anomalies may be just those that somebody looked into; a value that differs from a
+        A row without a label is taken for normal here. So where most rows have none, values that
+        all mean anomalies may be just those that somebody looked into; a value that differs from a
         normal one by its spelling only may not.
 
         Raises:
