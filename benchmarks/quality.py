@@ -141,6 +141,9 @@ def contaminated_floors(done: pd.DataFrame) -> list[Floor]:
     means = statistics.per_set(kept, "auroc").mean()
     lead, over_forest = means[OURS] - means[PEER], means[OURS] - means["IForest"]
     measured = f"{means[OURS]:.3f}; {signed(lead)} to {PEER}, {signed(over_forest)} to IForest"
+    if WARY in means:
+        wary = means[WARY] - means["IForest"]
+        measured += f"; told of dirty rows (trim 0.1) {signed(wary)} to IForest"
     holds = lead >= 0.03
     return [
         Floor(

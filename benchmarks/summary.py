@@ -62,8 +62,9 @@ def _in_part(done: pd.DataFrame, method: str, ours: str) -> str:
         return f"Not all sets are there yet for {method}."
     runs = done[done.seed.isin(shared)].groupby("method")[list(NAMES)].mean()
     theirs, own = (" / ".join(f"{v:.3f}" for v in runs.loc[m]) for m in (method, ours))
+    word = "seed" if len(shared) == 1 else "seeds"
     return (
-        f"{method} has run with seeds {listed(sorted(shared))} only: AUROC / AP {theirs}, {ours}"
+        f"{method} has run with {word} {listed(sorted(shared))} only: AUROC / AP {theirs}, {ours}"
         f" {own} there."
     )
 
@@ -94,11 +95,11 @@ def against_peers(
 
 
 def where_peers_win(kept: pd.DataFrame, auroc: pd.DataFrame, ours: str) -> list[str]:
-    """Sets on which a peer is clearly ahead, worst first."""
+    """Sets on which a peer is clearly ahead, worst first; another setting of ours is no peer."""
     if kept.seed.nunique() < 2:
         return markdown.paragraph("Which leads are clear takes more than one seed.")
     found: dict[str, list[tuple[float, str]]] = {}
-    for peer in auroc.columns.drop(ours):
+    for peer in (m for m in auroc.columns if not m.startswith(ours)):
         for name, (lead, clear) in statistics.standings(kept, ours, peer).items():
             if clear and lead < 0:
                 found.setdefault(name, []).append((lead, peer))

@@ -179,7 +179,7 @@ def test_methods_without_all_runs_are_named(tmp_path: Path) -> None:
     done = done[(done.method != "kNN") | (done.seed == 0)]
     text = "\n".join(summary.comparison(done, OURS, ["IForest", "kNN", "LUNAR"]))
     assert "Without runs: LUNAR." in text
-    assert "kNN has run with seeds 0 only: AUROC / AP 0.725 / 0.700, VAEDetector 0.825" in text
+    assert "kNN has run with seed 0 only: AUROC / AP 0.725 / 0.700, VAEDetector 0.825" in text
 
 
 def test_neighbours_of_training_rows_are_others() -> None:
