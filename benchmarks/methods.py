@@ -2,7 +2,7 @@
 
 A method is fitted on training rows and a seed, and gives back the function that scores rows:
 higher is more anomalous. Given the very array that it was fitted on, it scores training rows: kNN
-and LOF then do not count a row as its own neighbour.
+and LOF then do not count a row as its own neighbour. PyOD's LUNAR does, as it is shipped.
 """
 
 from __future__ import annotations

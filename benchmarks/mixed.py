@@ -106,7 +106,7 @@ def section(results: Path, images: Path) -> Section:
 
 
 def floors(done: pd.DataFrame) -> list[Floor]:
-    kept, _ = statistics.complete(done)
+    kept, _ = statistics.complete(done, OURS)
     if OURS not in set(kept.method):
         return []
     table = statistics.per_set(kept, "auroc")

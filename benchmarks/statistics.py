@@ -23,20 +23,21 @@ class Interval(NamedTuple):
     high: float
 
 
-def complete(done: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def complete(done: pd.DataFrame, ours: str) -> tuple[pd.DataFrame, list[str]]:
     """The runs that can be compared: same sets and same seeds for every method.
 
     Args:
         done: finished runs with columns dataset, seed and method.
+        ours: the method that the others are compared with, and whose seeds count; where it has no
+            run, those of the method that has most.
 
     Returns:
-        the runs, and the methods left out because they have not all sets at each of the seeds that
-        the furthest method has them at.
+        the runs, and the methods left out because they have not all sets at each of these seeds.
     """
     whole = whole_seeds(done)
     if not any(whole.values()):
         return done.iloc[:0], list(whole)
-    common = max(whole.values(), key=len)
+    common = whole.get(ours) or max(whole.values(), key=len)
     left_out = [method for method, seeds in whole.items() if not seeds >= common]
     return done[done.seed.isin(common) & ~done.method.isin(left_out)], left_out
 

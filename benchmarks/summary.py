@@ -26,7 +26,7 @@ def comparison(
         peers: all methods that belong there; those without runs are named.
         picture: where to draw the critical-difference picture, in the page's `images` folder.
     """
-    kept, left_out = statistics.complete(done)
+    kept, left_out = statistics.complete(done, ours)
     if kept.empty:
         return [f"No method has all sets yet: {listed(left_out)} still run.", ""]
     absent = [m for m in peers if m not in set(done.method)]

@@ -50,7 +50,7 @@ def _nights(results: list[NightResult], threshold: Threshold) -> Table:
         labels = result.labels
         assert labels is not None
         low, high = beta_binomial_interval(threshold.rank, threshold.n, labels.normal)
-        kept = result.guarantee == "in force"
+        broken = result.guarantee in ("broken", "suspended")
         table.add_row(
             str(result.night_id),
             f"{result.ingested + result.quarantined:,}",
@@ -59,7 +59,7 @@ def _nights(results: list[NightResult], threshold: Threshold) -> Table:
             f"{labels.found:,}/{labels.anomalies:,}",
             f"{labels.false_alarms:,}/{labels.normal:,}",
             f"{low:,}–{high:,}",
-            "[green]in force[/]" if kept else f"[bold red]{result.guarantee}[/]",
+            f"[{'bold red' if broken else 'green'}]{result.guarantee}[/]",
         )
     return table
 

@@ -181,7 +181,7 @@ def _fit(config: Config, scorer: Scorer, data: Rows, rows: Range, run_id: str) -
         labelled=data.labelled,
         **settings,
     )
-    note = known_anomalies(data.labels, config.threshold.method, config.threshold.alpha)
+    note = known_anomalies(data.labels, calibrated.thresholds["anomaly_score"])
     facts = {
         "calibration_notes": [] if note is None else [note],
         "calibration": rows.to_dict(),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +242,7 @@ class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
             ValueError: one is out of its range.
         """
         within_limits(ThresholdSettings, {"alpha": self.alpha})
-        if isinstance(self.conditions, (str, bytes)) or not isinstance(self.conditions, Iterable):
+        if isinstance(self.conditions, (str, bytes)) or not isinstance(self.conditions, Collection):
             raise ValueError(
                 f"conditions must be a sequence of column names, got {self.conditions!r}"
             )

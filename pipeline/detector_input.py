@@ -106,27 +106,26 @@ def frame_columns(
     frame: pd.DataFrame, form: Form | None = None, conditions: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
     """Columns of a data frame as the core takes them: numbers as float64, the rest as objects,
-    pictures (N, H, W, C) as uint8."""
-    import pandas as pd
+    pictures (N, H, W, C) as uint8.
 
+    What a column is, is decided by the frame that was fitted: a cell must mean the same whatever
+    stands beside it.
+
+    Raises:
+        ValueError: a column holds what cannot be learned from, or no numbers where it held some.
+    """
     out: dict[str, np.ndarray] = {}
     for name in frame.columns:
         values, told = frame[name], str(name)
         shape = _shape(values) if form is None else form.shape if told == form.image else ()
         if shape and told not in conditions:
             out[told] = _checked(f"column {told!r}", values.tolist(), whole_shape(shape))
-        elif pd.api.types.is_bool_dtype(values.dtype):
-            out[told] = _objects(values)
-        elif pd.api.types.is_numeric_dtype(values.dtype):
-            out[told] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        elif _are_times(values):
-            raise ValueError(
-                f"column {told!r} holds dates, times or durations ({values.dtype}), which are no "
-                "quantities: leave it out, or give what matters of it as numbers or categories, "
-                "such as the hour or the weekday"
-            )
+        elif form is None:
+            numeric = told not in conditions and _are_numbers(values, told)
+            out[told] = _numbers(values, told) if numeric else _objects(values)
         else:
-            out[told] = _numbers(values, told) if _are_numbers(values) else _objects(values)
+            numeric = told in form.kinds and form.kinds[told].role == "numeric"
+            out[told] = _numbers(values, told) if numeric else _objects(values)
     return out
 
 
@@ -137,32 +136,49 @@ def _objects(values: pd.Series) -> np.ndarray:
     return objects
 
 
-def _are_times(values: pd.Series) -> bool:
+def _are_numbers(values: pd.Series, told: str) -> bool:
+    """Whether a column that is fitted holds numbers; one without any value may hold anything.
+
+    Raises:
+        ValueError: it holds dates, times or durations.
+    """
     from pandas.api import types
 
-    dtype = values.dtype
-    return bool(
-        types.is_datetime64_any_dtype(dtype)
-        or types.is_timedelta64_dtype(dtype)
-        or types.infer_dtype(values, skipna=True)
-        in ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")
+    if len(values) and values.isna().all():
+        return False
+    _refuse_times(values, told)
+    if not types.is_object_dtype(values.dtype):
+        return types.is_numeric_dtype(values.dtype) and not types.is_bool_dtype(values.dtype)
+    kind = types.infer_dtype(values, skipna=True)
+    return kind in ("integer", "floating", "mixed-integer-float", "decimal")
+
+
+def _refuse_times(values: pd.Series, told: str) -> None:
+    from pandas.api import types
+
+    kinds = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")
+    if types.is_numeric_dtype(values.dtype) or types.infer_dtype(values) not in kinds:
+        return
+    raise ValueError(
+        f"column {told!r} holds dates, times or durations ({values.dtype}), which are no "
+        "quantities: leave it out, or give what matters of it as numbers or categories, such as "
+        "the hour or the weekday"
     )
 
 
-def _are_numbers(values: pd.Series) -> bool:
-    """Whether objects are numbers, and none of them a bool or text."""
+def _numbers(values: pd.Series, told: str) -> np.ndarray:
+    """(N,) float64, NaN where missing."""
     from pandas.api import types
 
-    kinds = ("integer", "floating", "mixed-integer-float", "decimal")
-    return values.dtype == object and types.infer_dtype(values, skipna=True) in kinds
-
-
-def _numbers(values: pd.Series, told: str) -> np.ndarray:
+    if types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    _refuse_times(values, told)
     missing = values.isna().to_numpy()
+    cells = values.astype(object).to_numpy()
     try:
-        return np.where(missing, np.nan, values.where(~missing, 0).to_numpy()).astype(np.float64)
+        return np.where(missing, np.nan, cells).astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"column {told!r}: {error}") from None
+        raise ValueError(f"column {told!r} holds numbers, and a cell is none: {error}") from None
 
 
 def written(data: Data, form: Form) -> Any:

@@ -15,6 +15,7 @@ from pipeline.values import texts
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from vae_core import Threshold
 
 __all__ = ["LabelCounts", "known_anomalies"]
 
@@ -23,7 +24,7 @@ UNMOVED = ("mad", "best_f1")  # methods whose threshold known anomalies do not r
 FEWEST_NORMAL = 2  # synthetic anomalies are made from pairs of normal rows
 
 
-def known_anomalies(labels: np.ndarray | None, method: str, alpha: float) -> str | None:
+def known_anomalies(labels: np.ndarray | None, threshold: Threshold) -> str | None:
     """What to know about a threshold that is fitted on rows among which are labelled anomalies.
 
     They take the places of the normal rows that alpha lets be flagged: with as many of them as
@@ -32,15 +33,19 @@ def known_anomalies(labels: np.ndarray | None, method: str, alpha: float) -> str
 
     Args:
         labels: (n,) true for anomalies; None without a label column.
-        method: of the threshold.
-        alpha: of the threshold, in (0, 1).
+        threshold: that was fitted.
 
     Returns:
         Sentences, or None where there is nothing to say.
     """
-    if labels is None or method in UNMOVED:
+    from vae_core import conformal_rank
+
+    if labels is None or threshold.method in UNMOVED:
         return None
-    anomalies, allowed = int(labels.sum()), int(alpha * (len(labels) + 1) + 1e-9)
+    anomalies, alpha = int(labels.sum()), threshold.alpha
+    # the conditional bound lets fewer rows be flagged than alpha alone
+    conformal = threshold.method == "conformal"
+    allowed = threshold.rank if conformal else conformal_rank(len(labels), alpha)
     if not anomalies or anomalies < allowed:
         return None
     much = "more than" if anomalies > allowed else "as many as"

@@ -48,7 +48,8 @@ class CategoricalColumn:
     parts of it as there are of them, one that training never saw a single row's part.
 
     Args:
-        rare: the categories of the bucket that training saw.
+        rare: the categories of the bucket that training saw, the commonest where they are many.
+        rare_kinds: how many there were.
         rare_rows: training rows that hold one of them.
 
     Reference: of the unseen, Laplace's rule of succession.
@@ -58,6 +59,7 @@ class CategoricalColumn:
     categories: tuple[str, ...]
     nullable: bool = False
     rare: tuple[str, ...] = ()
+    rare_kinds: int = 0
     rare_rows: int = 0
 
     @property
@@ -66,7 +68,7 @@ class CategoricalColumn:
 
     def log_share(self, known: bool) -> float:
         """log of a category's part of the bucket's probability, nats ≤ 0."""
-        return -math.log(max(1, len(self.rare)) if known else self.rare_rows + 1)
+        return -math.log(max(1, self.rare_kinds) if known else self.rare_rows + 1)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ from benchmarks import (
 )
 from benchmarks.adbench import Split
 from benchmarks.methods import METHODS, OURS
-from vae_core import batches
+from vae_core import ModelConfig, batches, build_model
 from vae_core.columns import Layout
 from vae_core.corruption import Corruption
 from vae_core.joining import JOINED, JOINS
+from vae_core.objectives import Goal
 
 
 @pytest.fixture
@@ -168,9 +169,12 @@ def test_only_methods_with_all_sets_at_all_seeds_are_compared() -> None:
     done = finished({OURS: 0.8, "IForest": 0.7, "kNN": 0.7, "LOF": 0.6})
     lacking_a_set = (done.method == "LOF") & (done.dataset == "3_set")
     lacking_a_seed = (done.method == "kNN") & (done.dataset == "2_set") & (done.seed == 2)
-    kept, left_out = statistics.complete(done[~lacking_a_set & ~lacking_a_seed])
+    kept, left_out = statistics.complete(done[~lacking_a_set & ~lacking_a_seed], OURS)
     assert set(left_out) == {"kNN", "LOF"}
     assert set(kept.seed) == set(done.seed) and set(kept.method) == {OURS, "IForest"}
+    fewer = done[(done.method != OURS) | (done.seed < 2)]
+    kept, left_out = statistics.complete(fewer, OURS)
+    assert set(kept.seed) == {0, 1} and not left_out
     assert list(statistics.per_set(kept, "auroc").index) == [f"{i}_set" for i in range(6)]
 
 
@@ -410,3 +414,14 @@ def test_bootstraps_repeat_and_leave_out_rows() -> None:
     assert torch.equal(first.sort(1).values, second.sort(1).values), "one sample for all epochs"
     assert all(len(member.unique()) < 50 for member in first)
     assert len(batches.permutations(1, 50, generator)[0].unique()) == 50
+
+
+def test_the_slow_average_leaves_out_the_rows_it_finds_worst() -> None:
+    layout = Layout(numeric=2, binary=0, categories=(), nullable=())
+    model = build_model(layout, ModelConfig(members=1, hidden=(8,), latent_dim=2), 0)
+    x = torch.zeros(1, 10, layout.width)
+    x[0, 3, :2] = 1e3
+    goal = Goal(beta=torch.ones(1))
+    losses, passed = alternatives._Slow(model, goal)(x, torch.zeros(1, 1, 10, 2), x, 1.0)
+    assert passed.parts.kl.shape[1] == 9
+    assert losses.item() < 100, "the absurd row has no part in the loss"

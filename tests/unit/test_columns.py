@@ -123,7 +123,7 @@ def test_a_category_of_the_bucket_has_its_share_of_it_only() -> None:
     column = fit_categorical("k", np.array(common + rare, dtype=object), nullable=True)
     assert column is not None
     assert len(column.categories) == MOST_CATEGORIES
-    assert (len(column.rare), column.rare_rows) == (30, 120)
+    assert (len(column.rare), column.rare_kinds, column.rare_rows) == (30, 30, 120)
     encoding = Encoding([NumericColumn("x", 0.0, 1.0), column])
     cells = np.array(["c0", "r7", "never", None], dtype=object)
     x, left_out = encoding.encode({"x": np.zeros(4), "k": cells})

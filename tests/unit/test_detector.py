@@ -245,3 +245,34 @@ def test_bad_parameters_are_named() -> None:
         VAEDetector(score="elbow").fit(blobs(50))
     with pytest.raises(ValueError, match="every feature column is constant"):
         VAEDetector().fit(np.ones((50, 3)))
+
+
+def test_a_cell_means_the_same_whatever_stands_beside_it() -> None:
+    frame = pd.DataFrame(blobs(200)).add_prefix("x")
+    frame["code"] = pd.Series([2**60 + 1, "x", Decimal("1.50"), True] * 50, dtype=object)
+    detector = clone(QUICK).fit(frame)
+    together = detector.score_samples(frame.head(8))
+    alone = [detector.score_samples(frame.iloc[[row]])[0] for row in range(8)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_text_among_numbers_is_told_by_its_column() -> None:
+    frame = pd.DataFrame(blobs(100)).add_prefix("x")
+    detector = clone(QUICK).fit(frame)
+    with pytest.raises(ValueError, match="column 'x1' holds numbers, and a cell is none"):
+        detector.predict(frame.head(3).assign(x1=["1", "n/a", "2"]))
+
+
+def test_a_column_without_any_value_is_watched_for_values_of_every_kind() -> None:
+    frame = pd.DataFrame(blobs(200)).add_prefix("x").assign(never=np.nan)
+    detector = clone(QUICK).fit(frame)
+    assert detector.dropped_columns_ == ("never",)
+    for value in (5.0, "boo", True):
+        assert (detector.predict(frame.head(4).assign(never=value)) == -1).all()
+
+
+def test_dates_may_be_conditions() -> None:
+    frame = pd.DataFrame(blobs(120)).add_prefix("x")
+    frame["day"] = pd.to_datetime(["2024-01-01", "2024-01-02"] * 60)
+    detector = clone(QUICK).set_params(conditions=["day"]).fit(frame)
+    assert np.isfinite(detector.score_samples(frame)).all()

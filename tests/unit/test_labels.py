@@ -11,6 +11,8 @@ from night_homes import CONFIG, write_config
 
 from pipeline.errors import SchemaError
 from pipeline.labels import LabelCounts, known_anomalies
+from pipeline.thresholds import fit_conformal, fit_threshold
+from vae_core import Threshold
 
 
 def counted(folder: Path, values: dict[str | None, int], normal: str = "Ok") -> LabelCounts:
@@ -74,19 +76,32 @@ def test_labels_that_will_do(tmp_path: Path, values: dict[str | None, int]) -> N
             "1 of 199 calibration rows is a labelled anomaly, as many as alpha = 0.5 %",
         ),
         (29, 600, 0.05, None),
-        (0, 600, 0.001, None),
+        (0, 999, 0.001, None),
     ],
 )
 def test_known_anomalies_that_move_a_threshold(
     anomalies: int, rows: int, alpha: float, much: str | None
 ) -> None:
     labels = np.arange(rows) < anomalies
-    for method in ("conformal", "quantile", "pot"):
-        said = known_anomalies(labels, method, alpha)
+    scores = np.random.default_rng(0).normal(size=rows) + 5.0 * labels
+
+    def fit(method: str, **parameters: float) -> Threshold:
+        return fit_threshold(method, scores, alpha, labels, **parameters)
+
+    for method in ("conformal", "quantile", "pot") if rows >= 400 and alpha >= 0.01 else ():
+        said = known_anomalies(labels, fit(method))
         assert said is None if much is None else said is not None and said.startswith(much)
-    for method in ("mad", "best_f1"):
-        assert known_anomalies(labels, method, alpha) is None
-    assert known_anomalies(None, "conformal", alpha) is None
+    assert (known_anomalies(labels, fit("conformal")) is None) == (much is None)
+    for method in ("mad", "best_f1") if anomalies else ("mad",):
+        assert known_anomalies(labels, fit(method)) is None
+    assert known_anomalies(None, fit("conformal")) is None
+
+
+def test_the_conditional_bound_allows_for_fewer_anomalies() -> None:
+    scores, labels = np.arange(600.0), np.arange(600) >= 573  # 27 of them
+    plain, bound = (fit_conformal(scores, 0.05, delta) for delta in (None, 0.1))
+    assert known_anomalies(labels, plain) is None
+    assert str(known_anomalies(labels, bound)).startswith("27 of 600 calibration rows")
 
 
 def test_no_label_column(tmp_path: Path) -> None:
