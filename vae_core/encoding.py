@@ -28,6 +28,7 @@ from .constants import ConstantColumn, Constants
 # Squares of encoded values, summed over thousands of columns, must stay finite in float32.
 LARGEST = 1e17
 UNSEEN = 0  # index of the bucket that rare and never-seen categories share
+ONE_SPELLING = frozenset((str, int, float))  # equal cells of these are one category
 WHITE = 255.0  # the largest value of a pixel
 
 
@@ -289,8 +290,9 @@ def _lookup(values: np.ndarray, codes: Mapping[str, int], otherwise: int) -> np.
     known: dict[Any, int] = {}
 
     def code(value: Any) -> int:
-        # True, 1 and 1.0 are one key and two categories
-        key = value if type(value) is str else (type(value), value)
+        # True and 1 are equal, hence one key, and two categories
+        kind = type(value)
+        key = value if kind in ONE_SPELLING else (kind, value)
         try:
             found = known.get(key)
         except TypeError:  # a list, or another thing that has no hash
