@@ -120,12 +120,12 @@ def frame_columns(
         shape = _shape(values) if form is None else form.shape if told == form.image else ()
         if shape and told not in conditions:
             out[told] = _checked(f"column {told!r}", values.tolist(), whole_shape(shape))
-        elif form is None:
+            continue
+        if form is None:
             numeric = told not in conditions and _are_numbers(values, told)
-            out[told] = _numbers(values, told) if numeric else _objects(values)
         else:
             numeric = told in form.kinds and form.kinds[told].role == "numeric"
-            out[told] = _numbers(values, told) if numeric else _objects(values)
+        out[told] = _numbers(values, told) if numeric else _objects(values)
     return out
 
 

@@ -153,8 +153,10 @@ def effective_rank(effective: float, alpha: float) -> tuple[int, int]:
     Returns:
         (rank, n), 1 ≤ rank ≤ n.
     """
+    from vae_core import conformal_rank
+
     n = max(1, int(effective + 1e-9))
-    return min(n, max(1, int(alpha * (n + 1) + 1e-9))), n
+    return min(n, max(1, conformal_rank(n, alpha))), n
 
 
 def judge_night(

@@ -62,6 +62,10 @@ class Encoding:
             )
         if len({c.name for c in columns}) != len(columns):
             raise ValueError("column names must be unique")
+        # a rare category's code is one more than those of cells, and wraps around to the bucket
+        self._codes = {
+            c.name: _codes_of(c) | dict.fromkeys(c.rare, c.width) for c in self.categorical
+        }
         position = {c.name: i for i, c in enumerate([*grouped, *self.constants.columns])}
         self.grouped = grouped
         # terms[:, order] turns the grouped order, constants last, into the user's order
@@ -183,8 +187,7 @@ class Encoding:
         first = self.layout.numeric + self.layout.binary
         shares: np.ndarray | None = None
         for i, c in enumerate(self.categorical):
-            known = _codes_of(c) | dict.fromkeys(c.rare, c.width)
-            codes = _lookup(data[c.name], known, UNSEEN)
+            codes = _lookup(data[c.name], self._codes[c.name], UNSEEN)
             observed[:, first + i] = codes >= 0
             rows = np.flatnonzero(codes >= 0)
             x[rows, self.layout.one_hots[i].start + codes[rows] % c.width] = 1.0
