@@ -38,11 +38,11 @@ def twenty_alone(scorer: Scorer) -> Scorer:
 
 
 def _distance(scorer: Scorer, factors: list[float]) -> Scorer:
-    from vae_core import Codes
+    from vae_core import Neighbours, References
 
-    codes = scorer.codes
+    codes, rows = scorer.references
     typical = codes.typical * torch.tensor(factors, device=codes.typical.device)
-    return replace(scorer, codes=Codes(codes.points, typical))
+    return replace(scorer, references=References(Neighbours(codes.points, typical), rows))
 
 
 def noise_by_kurtosis(power: float) -> Callable[[np.ndarray], AbstractContextManager[None]]:
@@ -184,14 +184,14 @@ def two_sided(
 def larger_and_distance(
     scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """(N,) the larger of ELBO score and reconstruction error, and the latent distance beside it.
+    """(N,) the larger of ELBO score and reconstruction error, and the distances beside it.
 
     Arguments as in `two_sided`.
     """
     from vae_core.joining import JOINED
 
-    elbo, error, distance = (_standardised(scorer, validation, scores, kind) for kind in JOINED)
-    return np.maximum(elbo, error) + distance
+    elbo, error, *distances = (_standardised(scorer, validation, scores, k) for k in JOINED)
+    return np.maximum(elbo, error) + np.sum(distances, axis=0)
 
 
 def _standardised(

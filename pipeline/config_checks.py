@@ -33,18 +33,28 @@ def check_config(config: Config) -> None:
         from vae_core import SCORE_KINDS
 
         _check_name(config, "threshold.score", config.threshold.score, SCORE_KINDS)
-        if config.threshold.score == "likelihood_ratio" and config.image is None:
-            raise ConfigError(
-                f"{config.path}: `threshold.score: likelihood_ratio` is of pictures, and no column "
-                "has role image",
-                hint="Choose another score, such as combined.",
-            )
+        _check_rows_of_score(config)
     if config.model.variant != ModelSettings.model_fields["variant"].default:
         _check_score(config)
     _check_weighing(config)
     _check_network(config)
     _check_conditions(config)
     _check_latent(config)
+
+
+def _check_rows_of_score(config: Config) -> None:
+    score, other = config.threshold.score, "Choose another score, such as combined."
+    if score == "likelihood_ratio" and config.image is None:
+        raise ConfigError(
+            f"{config.path}: `threshold.score: likelihood_ratio` is of pictures, and no column "
+            "has role image",
+            hint=other,
+        )
+    if score == "row_distance" and (config.image is not None or config.conditions):
+        raise ConfigError(
+            f"{config.path}: `threshold.score: row_distance` is of tables without conditions",
+            hint=other,
+        )
 
 
 def _check_weighing(config: Config) -> None:

@@ -15,9 +15,9 @@ from pipeline.preprocess import FeatureColumn, FittedEncoding, fit_encoding
 from pipeline.thresholds import fit_threshold
 from vae_core import (
     ALONE,
-    Codes,
     Encoding,
     ModelConfig,
+    References,
     Scorer,
     Stream,
     Team,
@@ -25,6 +25,7 @@ from vae_core import (
     TrainResult,
     build_model,
     check_score_kind,
+    check_score_of,
     choose_device,
     column_statistics,
     diagnose,
@@ -33,7 +34,6 @@ from vae_core import (
 )
 from vae_core.batches import binarised
 from vae_core.models import MODELS, Model
-from vae_core.scores import latent_means
 
 CANDIDATES = 8192  # training rows whose codes may be kept
 
@@ -153,6 +153,8 @@ def fit_scorer(
     model, training = model or ModelConfig(), training or TrainConfig()
     if model.variant in MODELS:
         check_score_kind(score, MODELS[model.variant].has_elbo, model.variant)
+    fitted = fitted or fit_encoding(rows, columns)
+    check_score_of(score, fitted.encoding.layout)
     encoding, dropped, network, x, held_out, result, seconds = fit_network(
         rows, validation, columns,
         model=model, training=training, device=device, seed=seed, report=report, fitted=fitted,
@@ -164,7 +166,7 @@ def fit_scorer(
     seen = binarised(x, encoding.layout, generator) if training.binarise else x
     network.fit_prior(seen, seed)
     vouching = np.random.default_rng(seed).permutation(len(x))[:CANDIDATES]
-    codes = Codes.of(latent_means(network, x[vouching].cpu()).to(place), seed)
+    references = References.of(network, x[vouching], seed)
     weighted = None
     if score == "importance_weighted":
         weighted = fit_weighted(encoding, network, validation, model.weighted_draws, seed)
@@ -172,9 +174,9 @@ def fit_scorer(
         encoding=encoding,
         model=network,
         weighted=weighted,
-        codes=codes,
+        references=references,
         config=model,
-        statistics=column_statistics(encoding, network, codes, validation),
+        statistics=column_statistics(encoding, network, references, validation),
         score_kind=score,
         diagnostics=diagnose(network, held_out),
     )
@@ -183,9 +185,8 @@ def fit_scorer(
     if forgotten:
         scores = _scores_of(scorer, {name: values[vouching] for name, values in rows.items()})
         kept = vouching[scores <= np.quantile(scores, 1 - forgotten)]
-        means = latent_means(network, x[kept].cpu()).to(place)
-        scorer.codes = Codes.of(means, seed)
-        scorer.statistics = column_statistics(encoding, network, scorer.codes, validation)
+        scorer.references = References.of(network, x[kept], seed)
+        scorer.statistics = column_statistics(encoding, network, scorer.references, validation)
         scorer.fit_scales(validation)
     return FitResult(scorer, result, dropped, seconds)
 

@@ -21,13 +21,15 @@ from .heat import Heat
 from .importance import ImportanceBound, importance_weighted_log_prob
 from .joining import JOINS, SCORE_KINDS, robust_scale
 from .models import MODELS, ModelConfig, build_model
-from .neighbours import Codes
+from .neighbours import Neighbours
 from .pictures import read_pictures, size_in_words
+from .references import References
 from .scorer import (
     Explanation,
     RawScores,
     Scorer,
     check_score_kind,
+    check_score_of,
 )
 from .train import TrainConfig, TrainResult, train
 from .weighted import Weighted, fit_weighted
@@ -39,7 +41,6 @@ __all__ = [
     "SCORE_KINDS",
     "BinaryColumn",
     "CategoricalColumn",
-    "Codes",
     "Column",
     "ColumnStatistics",
     "ConditionColumn",
@@ -50,9 +51,11 @@ __all__ = [
     "ImageColumn",
     "ImportanceBound",
     "ModelConfig",
+    "Neighbours",
     "NotCalibratedError",
     "NumericColumn",
     "RawScores",
+    "References",
     "Scorer",
     "Stream",
     "Team",
@@ -63,6 +66,7 @@ __all__ = [
     "build_model",
     "canonical",
     "check_score_kind",
+    "check_score_of",
     "choose_device",
     "column_statistics",
     "conformal_cut",

@@ -14,8 +14,9 @@ import torch
 from .complexity import complexity
 from .encoding import Encoding
 from .heat import Heat, heat
+from .joining import JOINED
 from .models import Model
-from .neighbours import Codes
+from .references import References
 from .scores import RowTerms, row_terms
 
 
@@ -28,7 +29,8 @@ class ColumnStatistics(NamedTuple):
         error: (D,) squared error of observed cells.
         error_term: (D,) squared error, missing cells filled.
         kl: scalar.
-        distance: scalar, distance to training codes, see `Codes`.
+        latent_distance: scalar, to training codes, see `Neighbours`.
+        row_distance: scalar, to training rows, see `Rows`.
         complexity: scalar, of pictures, nats; see `complexity`.
         pixels: (2, H, W) of pictures, −log p and squared error of each pixel; empty for tables.
     """
@@ -38,7 +40,8 @@ class ColumnStatistics(NamedTuple):
     error: np.ndarray
     error_term: np.ndarray
     kl: float
-    distance: float
+    latent_distance: float
+    row_distance: float
     complexity: float = 0.0
     pixels: np.ndarray = np.zeros((2, 0, 0))
 
@@ -78,13 +81,14 @@ class RowScores(NamedTuple):
     kl: np.ndarray
     elbo_score: AdditiveScore
     error: AdditiveScore
-    distance: AdditiveScore
+    latent_distance: AdditiveScore
+    row_distance: AdditiveScore
     further: AdditiveScore | None
 
     @property
-    def joined(self) -> tuple[AdditiveScore, AdditiveScore, AdditiveScore]:
+    def joined(self) -> tuple[AdditiveScore, AdditiveScore, AdditiveScore, AdditiveScore]:
         """In the order of `joining.JOINED`."""
-        return self.elbo_score, self.error, self.distance
+        return self.elbo_score, self.error, self.latent_distance, self.row_distance
 
     @property
     def scores(self) -> tuple[AdditiveScore, ...]:
@@ -95,13 +99,13 @@ class RowScores(NamedTuple):
     def of(
         encoding: Encoding,
         model: Model,
-        codes: Codes | None,
+        references: References | None,
         data: Mapping[str, np.ndarray],
         statistics: ColumnStatistics,
         ratio: bool = False,
     ) -> RowScores:
-        """Scores of rows; without codes no distance; `ratio`: against a compressor too."""
-        terms = column_terms(encoding, model, data, lambda x: row_terms(model, codes, x))
+        """Scores of rows; without references no distances; `ratio`: against a compressor too."""
+        terms = column_terms(encoding, model, data, lambda x: row_terms(model, references, x))
         elbo = -(terms.value.sum(1) + terms.mask.sum(1)) - terms.kl
         value, error = terms.value, terms.error
         if not terms.observed.all():
@@ -115,13 +119,8 @@ class RowScores(NamedTuple):
             kl=terms.kl,
             elbo_score=elbo_score,
             error=additive(error / columns, statistics.error_term / columns, none, 0.0),
-            distance=AdditiveScore(
-                total=terms.distance,
-                terms=np.broadcast_to(0.0, error.shape),
-                means=np.zeros(columns),
-                latent=terms.distance - statistics.distance,
-                expected=statistics.distance,
-            ),
+            latent_distance=_whole(terms.latent_distance, statistics.latent_distance, columns),
+            row_distance=_whole(terms.row_distance, statistics.row_distance, columns),
             further=_less_complexity(
                 elbo_score,
                 complexity(encoding.layout, terms.x),
@@ -153,15 +152,26 @@ def additive(
     )
 
 
+def _whole(total: np.ndarray, mean: float, columns: int) -> AdditiveScore:
+    """A score (N,) that belongs to no column."""
+    return AdditiveScore(
+        total=total,
+        terms=np.broadcast_to(0.0, (len(total), columns)),
+        means=np.zeros(columns),
+        latent=total - mean,
+        expected=mean,
+    )
+
+
 def column_statistics(
-    encoding: Encoding, model: Model, codes: Codes, data: Mapping[str, np.ndarray]
+    encoding: Encoding, model: Model, references: References, data: Mapping[str, np.ndarray]
 ) -> ColumnStatistics:
     """Validation means that scores of missing cells and explanations refer to.
 
     Args:
         data: validation rows; a column missing in all of them gets 0.
     """
-    terms = column_terms(encoding, model, data, lambda x: row_terms(model, codes, x))
+    terms = column_terms(encoding, model, data, lambda x: row_terms(model, references, x))
     value, elbo_term = means(terms, terms.value, terms.mask)
     error, error_term = means(terms, terms.error, np.zeros_like(terms.error))
     return ColumnStatistics(
@@ -170,7 +180,8 @@ def column_statistics(
         error=error,
         error_term=error_term,
         kl=float(terms.kl.mean()),
-        distance=float(terms.distance.mean()),
+        latent_distance=float(terms.latent_distance.mean()),
+        row_distance=float(terms.row_distance.mean()),
         complexity=_mean_complexity(encoding, terms.x),
         pixels=_pixel_means(encoding, model, terms.x),
     )
@@ -237,7 +248,7 @@ def by_pixel(
     spread = np.zeros(maps.error.shape)
     # a ratio is an ELBO score less what belongs to the whole picture
     for (part, unit), weight in zip(
-        parts, (weights[0] + weights[3:].sum(0), weights[1]), strict=True
+        parts, (weights[0] + weights[len(JOINED) :].sum(0), weights[1]), strict=True
     ):
         if weight.any():  # a model without an ELBO has no surprise
             spread += weight[:, None, None] * unit * part
@@ -247,7 +258,7 @@ def by_pixel(
 
 
 class ColumnTerms(NamedTuple):
-    """(N, D) each but kl and distance (N,); values in nats of the original columns; x (N, W) are
+    """(N, D) each but kl and distances (N,); values in nats of the original columns; x (N, W) are
     the encoded rows that they are of."""
 
     x: torch.Tensor
@@ -256,7 +267,8 @@ class ColumnTerms(NamedTuple):
     error: np.ndarray
     observed: np.ndarray
     kl: np.ndarray
-    distance: np.ndarray
+    latent_distance: np.ndarray
+    row_distance: np.ndarray
 
 
 def column_terms(
@@ -268,7 +280,7 @@ def column_terms(
     """What the model says of its columns, and the constant ones beside them."""
     encoded, left_out = encoding.encode(data)
     x = torch.from_numpy(encoded)
-    value, mask, kl, error, distance = (t.numpy() for t in of(x))
+    value, mask, kl, error, *distances = (t.numpy() for t in of(x))
     value, error = value.astype(np.float64), error.astype(np.float64)
     value[:, : left_out.shape[1]] -= left_out
     image = model.likelihood.image
@@ -281,4 +293,4 @@ def column_terms(
         value, error = np.hstack([value, nats]), np.hstack([error, squared])
         mask = np.hstack([mask, np.zeros_like(nats)])
         observed = np.hstack([observed, np.ones(nats.shape, dtype=bool)])
-    return ColumnTerms(x, value, mask, error, observed, kl, distance)
+    return ColumnTerms(x, value, mask, error, observed, kl, *distances)

@@ -2,10 +2,11 @@
 
 Joining p-values, or fitting the join on calibration rows, would break the guarantee; so scores are
 standardised by numbers of validation rows, fixed before calibration: their typical value to 0, a
-robust scale to 1. The reconstruction error joins by its square root, a distance as the latent
-distance is one: one absurd cell then does not outshout everything else.
+robust scale to 1. The reconstruction error joins by its square root, a distance as the others
+are: one absurd cell then does not outshout everything else.
 
-Legend: A additive scores (ELBO score, reconstruction error, latent distance), N rows.
+Legend: A additive scores (ELBO score, reconstruction error, distances to codes and to rows),
+N rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-JOINED = ("elbo", "reconstruction_error", "latent_distance")
+JOINED = ("elbo", "reconstruction_error", "latent_distance", "row_distance")
 SINGLE_SCORES = (*JOINED, "likelihood_ratio", "importance_weighted")
 
 
@@ -29,13 +30,18 @@ Weights = Callable[[np.ndarray], np.ndarray]
 
 
 def _attained_by_larger(scores: np.ndarray) -> np.ndarray:
-    first = scores[0] >= scores[1]
-    return np.stack([first, ~first, np.zeros_like(first)]).astype(np.float64)
+    return _attained_by(scores, scores[0] >= scores[1])
 
 
 def _attained_by_smaller(scores: np.ndarray) -> np.ndarray:
-    first = scores[0] <= scores[1]
-    return np.stack([first, ~first, np.zeros_like(first)]).astype(np.float64)
+    return _attained_by(scores, scores[0] <= scores[1])
+
+
+def _attained_by(scores: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """By the first score where `first`, by the second elsewhere."""
+    weights = np.zeros_like(scores)
+    weights[0], weights[1] = first, ~first
+    return weights
 
 
 def _sum(scores: np.ndarray) -> np.ndarray:
@@ -45,8 +51,8 @@ def _sum(scores: np.ndarray) -> np.ndarray:
 JOINS: dict[str, Weights] = {
     "either": _attained_by_larger,  # the larger of ELBO score and reconstruction error
     "both": _attained_by_smaller,  # the smaller of the two
-    "combined": _sum,  # the sum of all three
+    "combined": _sum,  # the sum of all four
 }
 SCORE_KINDS = (*SINGLE_SCORES, *JOINS)
-# the kinds that cannot do without the distance to the training codes
-OF_DISTANCE = ("latent_distance", "combined")
+# the kinds that cannot do without the distances to training codes and rows
+OF_DISTANCE = ("latent_distance", "row_distance", "combined")

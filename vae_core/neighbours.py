@@ -1,11 +1,12 @@
-"""How far a row's code lies from those of training rows: what a single prior cannot tell.
+"""How far points lie from training points near them: what a single prior cannot tell.
 
 Where normal rows form many dense pockets, a point between two of them has a high prior density
 and is abnormal all the same. The distances to training codes near it show it: that to the nearest
 one tells most where training rows are clean, but a single anomaly among them vouches for its like;
 so twenty have to lie near, too.
 
-Legend: G generative members, N rows, L latents, M kept codes.
+Legend: G spaces, N points, L coordinates, M kept points. Of codes a space is a generative member's
+latent; rows have a single space, see `rows`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import torch
 from torch import Tensor
 
 MOST_CODES = 2048
-# codes are dealt into so many groups, and each group's nearest one counts: the minimum over a
+# points are dealt into so many groups, and each group's nearest one counts: the minimum over a
 # group is vectorised, and leaves a short search for the twentieth
 GROUPS = 128
 WIDE = 20
-# no distance is typical that is less than this share of the codes' own spread: where rows repeat
+# no distance is typical that is less than this share of the points' own spread: where rows repeat
 # themselves, or lie on a line, the last digits of a code would decide
 LEAST = 0.01
 # rows whose distances to all codes stay in a core's cache; two threads that take turns at Python
@@ -27,21 +28,20 @@ LEAST = 0.01
 ROWS_AT_ONCE = 64
 
 
-class Codes:
-    """Latent means of training rows, and how far others lie from them.
+class Neighbours:
+    """Training points, and how far others lie from them.
 
     Args:
-        points: (G, M, L) float32 codes in random order; members see different spaces, so each has
-            its own.
-        typical: (G, 2) distances that count as 1, > 0: to the nearest code, and to the nearest
-            codes of twenty groups.
+        points: (G, M, L) float32 in random order.
+        typical: (G, 2) distances that count as 1, > 0: to the nearest point, and to the nearest
+            points of twenty groups.
 
     Reference: Ramaswamy, Rastogi, Shim (2000), distance to the k-th neighbour as outlier score.
     """
 
     def __init__(self, points: Tensor, typical: Tensor) -> None:
         self.points, self.typical = points, typical
-        # squares of large codes cancel where two are close: around the middle, and in double
+        # squares of large points cancel where two are close: around the middle, and in double
         # precision, that leaves distances the same on every machine
         self._center = points.double().mean(dim=1, keepdim=True)
         centred = points.double() - self._center
@@ -49,30 +49,29 @@ class Codes:
         missing = -points.shape[1] % GROUPS
         pad = torch.nn.functional.pad
         squares = pad(centred.square().sum(-1)[:, None], (0, missing), value=torch.inf)
-        # a row's code and a 1, times this: all squared distances, less the row's own square
+        # a point and a 1, times this: all squared distances, less the point's own square
         self._factor = torch.cat([pad(-2.0 * centred, (0, 0, 0, missing)).mT, squares], dim=1)
         self._wide = min(WIDE, points.shape[1])
 
     @staticmethod
-    def of(means: Tensor, seed: int = 0) -> Codes:
-        """Keep at most 2,048 of the codes (G, N, L), drawn at random with `seed`."""
-        kept = min(means.shape[1], MOST_CODES)
+    def of(points: Tensor, seed: int = 0, most: int = MOST_CODES) -> Neighbours:
+        """Keep at most `most` of the points (G, N, L), drawn at random with `seed`."""
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(means.shape[1], generator=generator)[:kept]
-        points = means[:, chosen.to(means.device)].contiguous()
-        return Codes(points, torch.stack([_typical(one.cpu()) for one in points]).to(points.device))
+        chosen = torch.randperm(points.shape[1], generator=generator)[:most]
+        kept = points[:, chosen.to(points.device)].contiguous()
+        return Neighbours(kept, torch.stack([_typical(one.cpu()) for one in kept]).to(kept.device))
 
-    def distance(self, mu: Tensor) -> Tensor:
-        """(G, N) how far codes mu (G, N, L) lie from the kept ones, ≥ 0; about 1 is usual.
+    def distance(self, points: Tensor) -> Tensor:
+        """(G, N) how far points (G, N, L) lie from the kept ones, ≥ 0; about 1 is usual.
 
-        The larger of two: to the nearest code, and to the nearest codes of twenty groups, each
+        The larger of two: to the nearest point, and to the nearest points of twenty groups, each
         over its typical value.
         """
-        centred = mu - self._center
-        size = mu.shape[1] if mu.is_cuda else ROWS_AT_ONCE
+        centred = points - self._center
+        size = points.shape[1] if points.is_cuda else ROWS_AT_ONCE
         rows = torch.nn.functional.pad(centred, (0, 1), value=1.0)
         # one buffer for all: a new one for each would have to be fetched into the cache first
-        buffer = rows.new_empty(len(mu), min(size, mu.shape[1]), self._factor.shape[-1])
+        buffer = rows.new_empty(len(points), min(size, points.shape[1]), self._factor.shape[-1])
         in_groups = [
             _nearest_in_groups(torch.bmm(part, self._factor, out=buffer[:, : part.shape[1]]))
             for part in rows.split(size, dim=1)
@@ -81,8 +80,8 @@ class Codes:
         squared = (squared + centred.square().sum(-1, keepdim=True)).clamp_min(0.0)
         return (squared.sqrt() / self.typical[:, None]).amax(-1).float()
 
-    def to(self, device: torch.device) -> Codes:
-        return Codes(self.points.to(device), self.typical.to(device))
+    def to(self, device: torch.device) -> Neighbours:
+        return Neighbours(self.points.to(device), self.typical.to(device))
 
 
 def _nearest_in_groups(distances: Tensor) -> Tensor:

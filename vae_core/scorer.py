@@ -18,12 +18,14 @@ import torch
 from . import operations, storage
 from .additive import AdditiveScore, ColumnStatistics, RowScores, by_pixel
 from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
+from .columns import Layout
 from .encoding import Encoding
 from .heat import Heat, heat
 from .joining import JOINED, JOINS, OF_DISTANCE, SCORE_KINDS, robust_scale
 from .models import Model, ModelConfig
-from .neighbours import Codes
+from .references import References
 from .regret import STEPS, likelihood_regret
+from .rows import Rows
 from .scores import ROWS_PER_TASK, over_cores
 from .weighted import Weighted, weighted_score
 
@@ -43,8 +45,10 @@ class RawScores(NamedTuple):
         elbo_score: −elbo plus the validation mean of each missing cell.
         kl: nats per row.
         latent_distance: to training codes near it; about 1 is usual.
-        latent: the part of the primary score that belongs to no column, KL and latent distance,
-            above its validation mean.
+        row_distance: to training rows near it; about 1 is usual, and 0 where it tells
+            nothing, see `Rows.fit`.
+        latent: the part of the primary score that belongs to no column, KL and distances, above its
+            validation mean.
     """
 
     anomaly_score: np.ndarray
@@ -53,6 +57,7 @@ class RawScores(NamedTuple):
     elbo_score: np.ndarray
     kl: np.ndarray
     latent_distance: np.ndarray
+    row_distance: np.ndarray
     latent: np.ndarray
 
 
@@ -74,7 +79,7 @@ class Explanation(NamedTuple):
 
     Attributes:
         contributions: (N, D), positive = more anomalous than validation rows are on average.
-        latent: (N,) what belongs to no column: the KL's part and the latent distance's.
+        latent: (N,) what belongs to no column: the parts of the KL and of the distances.
         expected: the rest, the mean score of validation rows; 0 for joined scores.
         names: D column names.
     """
@@ -92,12 +97,12 @@ class Scorer:
     Args:
         encoding: raw columns to encoded rows.
         model: trained.
-        codes: of training rows, for the latent distance.
+        references: training rows and their codes, for the distances.
         config: the model's shape.
         statistics: validation means.
         score_kind: one of `SCORE_KINDS`.
         scales: for joins, the units of the ELBO score, of the root of the reconstruction error
-            and of the latent distance.
+            and of the distances of codes and of rows.
         calibration: sorted calibration scores by the names in `CALIBRATED`.
         thresholds: by the same names.
         weighted: what the score `importance_weighted` needs; see `fit_weighted`.
@@ -110,11 +115,11 @@ class Scorer:
 
     encoding: Encoding
     model: Model
-    codes: Codes
+    references: References
     config: ModelConfig
     statistics: ColumnStatistics
     score_kind: str = "elbo"
-    scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     thresholds: dict[str, Threshold] = field(default_factory=dict)
     weighted: Weighted | None = None
@@ -123,8 +128,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         check_score_kind(self.score_kind, self.model.has_elbo, self.config.variant)
-        if self.score_kind == RATIO and self.encoding.image is None:
-            raise ValueError(f"score {RATIO!r} is of pictures, and no column is an image")
+        check_score_of(self.score_kind, self.encoding.layout)
         if self.score_kind == WEIGHTED and self.weighted is None:
             raise ValueError(f"this scorer was not fitted for score {WEIGHTED!r}")
 
@@ -158,7 +162,8 @@ class Scorer:
             elbo=parts.elbo,
             elbo_score=parts.elbo_score.total if self.model.has_elbo else parts.elbo,
             kl=parts.kl,
-            latent_distance=parts.distance.total,
+            latent_distance=parts.latent_distance.total,
+            row_distance=parts.row_distance.total,
             latent=_latent(parts, weights),
         )
 
@@ -272,7 +277,9 @@ class Scorer:
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
         """n rows drawn from the model; options and errors of `operations.generate`."""
-        return operations.generate(self.encoding, self.model, self.codes, n, seed=seed, **options)
+        return operations.generate(
+            self.encoding, self.model, self.references.codes, n, seed=seed, **options
+        )
 
     def embed(self, data: Data) -> np.ndarray:
         """(N, L) posterior means of the first member."""
@@ -294,9 +301,11 @@ class Scorer:
 
     def traverse(self, base: Data | None = None, **options: Any) -> operations.Traversal:
         """One latent after another moved, by KL; see `operations.traverse`."""
-        order = operations.latent_order(self.diagnostics, self.model, self.codes)
+        order = operations.latent_order(self.diagnostics, self.model, self.references.codes)
         options.setdefault("order", order)
-        return operations.traverse(self.encoding, self.model, self.codes, base, **options)
+        return operations.traverse(
+            self.encoding, self.model, self.references.codes, base, **options
+        )
 
     def denoise(self, data: Data) -> dict[str, np.ndarray]:
         """Noisy rows as the denoising members expect them; see `operations.denoise`."""
@@ -312,7 +321,9 @@ class Scorer:
 
     def compress(self, data: Data, *, step: float = 0.5) -> operations.Compressed:
         """Rows as quantised codes, their bits and their loss; see `operations.compress`."""
-        return operations.compress(self.encoding, self.model, self.codes, data, step=step)
+        return operations.compress(
+            self.encoding, self.model, self.references.codes, data, step=step
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write `scorer.json` and `scorer.safetensors` to a folder."""
@@ -330,9 +341,10 @@ class Scorer:
 
     def fit_scales(self, validation: Data) -> None:
         """Take the units that joins standardise with from validation rows."""
-        elbo_score, error, distance = (s.total for s in self._parts(validation).joined)
+        elbo_score, error, *distances = (s.total for s in self._parts(validation).joined)
         elbo = robust_scale(elbo_score) if self.model.has_elbo else 1.0
-        self.scales = (elbo, robust_scale(np.sqrt(error)), robust_scale(distance))
+        of_codes, of_rows = map(robust_scale, distances)
+        self.scales = (elbo, robust_scale(np.sqrt(error)), of_codes, of_rows)
 
     def _in_pieces(
         self, data: Data, compute: Callable[[Data], Sequence[np.ndarray]]
@@ -353,8 +365,8 @@ class Scorer:
 
     def _parts(self, data: Data, every: bool = True) -> RowScores:
         ratio = self.score_kind == RATIO
-        codes = self.codes if every or self.score_kind in OF_DISTANCE else None
-        parts = RowScores.of(self.encoding, self.model, codes, data, self.statistics, ratio)
+        references = self.references if every or self.score_kind in OF_DISTANCE else None
+        parts = RowScores.of(self.encoding, self.model, references, data, self.statistics, ratio)
         if self.score_kind != WEIGHTED:
             return parts
         assert self.weighted is not None
@@ -395,6 +407,18 @@ class Scorer:
 
 def _latent(parts: RowScores, weights: np.ndarray) -> np.ndarray:
     return sum(w * s.latent for w, s in zip(weights, parts.scores, strict=True))
+
+
+def check_score_of(kind: str, layout: Layout) -> None:
+    """Whether rows of a layout can have scores of this kind.
+
+    Raises:
+        ValueError: it is of pictures, and they are none, or the other way round.
+    """
+    if kind == RATIO and not layout.image:
+        raise ValueError(f"score {RATIO!r} is of pictures, and no column is an image")
+    if kind == "row_distance" and not Rows.fit(layout):
+        raise ValueError(f"score {kind!r} is of tables without conditions: use 'latent_distance'")
 
 
 def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:

@@ -13,14 +13,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from .device import single_threaded
 from .models import Model
-from .neighbours import Codes
+
+if TYPE_CHECKING:
+    from .references import References
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,29 +40,31 @@ class RowTerms(NamedTuple):
         mask: (N, D) −E_q log p(m_d|z) in nats; 0 for columns that are not nullable.
         kl: (N,) nats.
         error: (N, D) squared error at z = mu, scaled units; 0 at missing cells.
-        distance: (N,) distance to training codes, see `Codes`.
+        latent_distance: (N,) to training codes, see `Neighbours`.
+        row_distance: (N,) to training rows, see `Rows`.
     """
 
     value: Tensor
     mask: Tensor
     kl: Tensor
     error: Tensor
-    distance: Tensor
+    latent_distance: Tensor
+    row_distance: Tensor
 
 
-def row_terms(model: Model, codes: Codes | None, x: Tensor) -> RowTerms:
+def row_terms(model: Model, references: References | None, x: Tensor) -> RowTerms:
     """All that scores and explanations are made of, for encoded rows x (N, W) on the CPU.
 
-    Without codes the distance is 0. `error` comes from the denoising members, everything else
+    Without references distances are 0. `error` comes from the denoising members, everything else
     from the generative ones.
     """
     columns = model.likelihood.layout.columns
-    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, codes, chunk))
+    stacked = in_chunks(model, x, lambda chunk: _chunk_terms(model, references, chunk))
     rest = stacked.shape[1] - 2 * columns
     value, error, more = stacked.split([columns, columns, rest], dim=1)
     more = more.double()
-    mask = more[:, 2:] if rest > 2 else more.new_zeros(()).expand(value.shape)
-    return RowTerms(value, mask, more[:, 0], error, more[:, 1])
+    mask = more[:, 3:] if rest > 3 else more.new_zeros(()).expand(value.shape)
+    return RowTerms(value, mask, more[:, 0], error, more[:, 1], more[:, 2])
 
 
 def latent_means(model: Model, x: Tensor) -> Tensor:
@@ -169,8 +173,8 @@ class _Sheet:
         self.rows[start : start + len(part)] = part
 
 
-def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
-    """(N, 2D + 2): value, error, KL, distance; where cells may be missing the mask (N, D) too."""
+def _chunk_terms(model: Model, references: References | None, x: Tensor) -> Tensor:
+    """(N, 2D + 3): value, error, KL, distances; where cells may be missing the mask (N, D) too."""
     generative, denoising = model.roles
     posterior = model.encode(x[None])
     mu = posterior.mu
@@ -185,8 +189,12 @@ def _chunk_terms(model: Model, codes: Codes | None, x: Tensor) -> Tensor:
     ]
     values, masks = zip(*draws, strict=True)
     kl = model.prior(x[None]).kl(posterior, drawn).sum(-1)[generative].mean(0)
-    distance = torch.zeros_like(kl) if codes is None else codes.distance(mu[generative]).mean(0)
-    parts = [_surprise(values), error, torch.stack([kl, distance], dim=1)]
+    of_codes = of_rows = torch.zeros_like(kl)
+    if references is not None:
+        of_codes = references.codes.distance(mu[generative]).mean(0)
+        if references.rows is not None:
+            of_rows = references.rows.distance(x)
+    parts = [_surprise(values), error, torch.stack([kl, of_codes, of_rows], dim=1)]
     return torch.cat(parts if masks[0] is None else [*parts, _surprise(masks)], dim=1)
 
 

@@ -16,13 +16,15 @@ from .calibration import Threshold
 from .device import choose_device
 from .encoding import Encoding
 from .models import ModelConfig, build_model
-from .neighbours import Codes
+from .neighbours import Neighbours
+from .references import References
+from .rows import Rows
 from .weighted import Weighted
 
 if TYPE_CHECKING:
     from .scorer import Scorer
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def write(scorer: Scorer, folder: str | Path) -> None:
@@ -37,8 +39,14 @@ def write(scorer: Scorer, folder: str | Path) -> None:
     if scorer.weighted is not None:
         for name, value in scorer.weighted._asdict().items():
             tensors[f"weighted.{name}"] = torch.as_tensor(value).cpu().contiguous()
-    tensors["codes.points"] = scorer.codes.points.cpu().contiguous()
-    tensors["codes.typical"] = scorer.codes.typical.cpu().contiguous()
+    codes, rows = scorer.references
+    tensors["codes.points"], tensors["codes.typical"] = codes.points, codes.typical
+    if rows is not None:
+        tensors["rows.points"] = rows.neighbours.points
+        tensors["rows.typical"] = rows.neighbours.typical
+        if rows.directions is not None:
+            tensors["rows.directions"] = rows.directions
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     save_file(tensors, folder / "scorer.safetensors")
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -85,7 +93,7 @@ def read(folder: str | Path, device: str = "auto") -> dict[str, Any]:
     return {
         "encoding": encoding,
         "model": model.to(place).eval(),
-        "codes": Codes(tensors["codes.points"], tensors["codes.typical"]).to(place),
+        "references": _references(tensors, encoding.layout.numeric, place),
         "config": config,
         "statistics": ColumnStatistics(**statistics),
         "weighted": _weighted(weighted, place) if weighted else None,
@@ -96,6 +104,16 @@ def read(folder: str | Path, device: str = "auto") -> dict[str, Any]:
         "diagnostics": document["diagnostics"],
         "metadata": document["metadata"],
     }
+
+
+def _references(
+    tensors: Mapping[str, torch.Tensor], numeric: int, place: torch.device
+) -> References:
+    codes = Neighbours(tensors["codes.points"], tensors["codes.typical"])
+    rows, kept = None, _with_prefix(tensors, "rows.")
+    if kept:
+        rows = Rows(kept["points"], kept["typical"], kept.get("directions"), numeric).to(place)
+    return References(codes.to(place), rows)
 
 
 def _weighted(tensors: Mapping[str, torch.Tensor], place: torch.device) -> Weighted:

@@ -76,7 +76,7 @@ def weighted_score(encoding: Encoding, model: Model, data: Data, fitted: Weighte
 
 def weighted_row_terms(model: Model, x: Tensor, draws: Tensor) -> RowTerms:
     """Terms of encoded rows x (N, W) on the CPU that add up to the score; `kl` is the bracket of
-    `weighted_terms`; error and distance are 0."""
+    `weighted_terms`; error and distances are 0."""
     columns = model.likelihood.layout.columns
     generative = model.roles.generative
 
@@ -96,7 +96,7 @@ def weighted_row_terms(model: Model, x: Tensor, draws: Tensor) -> RowTerms:
 
     value, mask, rest = in_chunks(model, x, of, torch.float64).split([columns, columns, 1], dim=1)
     nothing = torch.zeros_like(value)
-    return RowTerms(value, mask, rest[:, 0], nothing, nothing[:, 0])
+    return RowTerms(value, mask, rest[:, 0], nothing, nothing[:, 0], nothing[:, 0])
 
 
 def weighted_terms(value: Tensor, mask: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,12 +25,12 @@ from benchmarks.speed.network import (
     products,
     pyod_batches,
 )
-from vae_core import Codes, ModelConfig, TrainConfig, build_model, train
+from vae_core import ModelConfig, References, TrainConfig, build_model, train
 from vae_core.columns import Layout, round_up
 from vae_core.device import single_threaded
 from vae_core.models import Model
 from vae_core.networks.fused import affine, can_fuse
-from vae_core.scores import latent_means, reconstruction_errors, row_terms, usable_cores
+from vae_core.scores import reconstruction_errors, row_terms, usable_cores
 
 SEED = 0
 VALIDATION = 512
@@ -148,11 +148,11 @@ def score_errors(model: Model, rows: Tensor) -> Work:
     return work
 
 
-def score_terms(model: Model, codes: Codes | None, rows: Tensor) -> Work:
-    """ELBO and error, column by column, and with codes the distance to them."""
+def score_terms(model: Model, references: References | None, rows: Tensor) -> Work:
+    """ELBO and error, column by column, and with references the distances to them."""
 
     def work() -> int:
-        return len(row_terms(model, codes, rows).kl)
+        return len(row_terms(model, references, rows).kl)
 
     return work
 
@@ -258,6 +258,6 @@ def _spread(score: Callable[[Tensor], Tensor], rows: Tensor, device: str) -> Wor
     return work
 
 
-def codes_of(model: Model, rows: Tensor) -> Codes:
-    """As a fit keeps them: of up to 2,048 rows."""
-    return Codes.of(latent_means(model, rows[:2048])).to(model.draws.device)
+def references_of(model: Model, rows: Tensor) -> References:
+    """As a fit keeps them."""
+    return References.of(model, rows[:2048])

@@ -59,12 +59,12 @@ def scorings(rows: Tensor, device: str) -> dict[str, Work]:
     """Contestants of scoring that take large tables; limits by the passes they count."""
     model = contestants.ours(rows.shape[1], draws=2, device=device)
     single = contestants.ours(rows.shape[1], draws=1, device=device)
-    codes = contestants.codes_of(model, rows)
+    references = contestants.references_of(model, rows)
     works = {
         "ours, error": contestants.score_errors(model, rows),
         "ours, ELBO at the mean and error": contestants.score_terms(single, None, rows),
         "ours, ELBO of 2 draws and error": contestants.score_terms(model, None, rows),
-        "ours, all scores": contestants.score_terms(model, codes, rows),
+        "ours, all scores": contestants.score_terms(model, references, rows),
         "bare loop": contestants.score_bare(rows, device),
         "limit fp32": contestants.score_limit(rows, torch.float32, device),
         "limit fp32, 2 decodings": contestants.score_limit(rows, torch.float32, device, 2),

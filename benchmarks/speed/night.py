@@ -13,7 +13,8 @@ from benchmarks.speed import homes
 from benchmarks.speed.scaling import exponent
 from benchmarks.speed.size import Size
 
-# the larger of ELBO score and reconstruction error; these two and the distance to training codes
+# the larger of ELBO score and reconstruction error; these two and the distances to training codes
+# and rows
 JUDGED = "either"
 KINDS = (JUDGED, "combined")
 MOST = 3  # nights of the other kind

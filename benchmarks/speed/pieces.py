@@ -12,7 +12,8 @@ from benchmarks.speed import contestants
 from benchmarks.speed.network import HIDDEN, LATENT, products
 from vae_core.bending import bend
 from vae_core.device import single_threaded
-from vae_core.neighbours import MOST_CODES, WIDE, Codes
+from vae_core.neighbours import MOST_CODES, WIDE, Neighbours
+from vae_core.rows import MOST_ROWS, Rows
 
 CHUNK = contestants.CHUNK
 
@@ -31,9 +32,10 @@ def run(rows: Tensor, repetitions: int) -> dict[str, float]:
     hidden = torch.randn(CHUNK, 2 * sum(HIDDEN))
     generator = torch.Generator().manual_seed(contestants.SEED)
     points = torch.randn(1, MOST_CODES, LATENT, generator=generator)
-    codes = Codes.of(points)
-    mu = torch.randn(1, CHUNK, LATENT, generator=generator)
+    codes = Neighbours.of(points)
     model = contestants.ours(rows.shape[1])
+    near = Rows.of(rows[:MOST_ROWS], model.likelihood.layout)
+    mu = torch.randn(1, CHUNK, LATENT, generator=generator)
     pieces: dict[str, Callable[[], object]] = {
         "products, there and back": multiply,
         "SiLU of all hidden values": lambda: torch.nn.functional.silu(hidden),
@@ -41,6 +43,7 @@ def run(rows: Tensor, repetitions: int) -> dict[str, float]:
         "large cells bent by asinh": lambda: bend(x, x.shape[-1]),
         "torch.asinh of them, for comparison": lambda: torch.asinh(x),
         "distance to the codes": lambda: codes.distance(mu),
+        "distance to the rows": lambda: near.distance(x),
         "one long search for it, for comparison": lambda: torch.cdist(mu, points).topk(
             WIDE, largest=False
         ),

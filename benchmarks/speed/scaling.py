@@ -25,7 +25,7 @@ def run(size: Size, device: str = "auto") -> dict[str, Any]:
     def scored(rows: int, columns: int, members: int) -> Work:
         x = contestants.standardised(rows, columns)
         model = contestants.ours(columns, members, device=chosen)
-        return contestants.score_terms(model, contestants.codes_of(model, x), x)
+        return contestants.score_terms(model, contestants.references_of(model, x), x)
 
     def trained(columns: int, members: int) -> Work:
         x = contestants.standardised(few, columns).to(chosen)

@@ -61,7 +61,7 @@ def _drawn(scorer: Scorer, rows: Rows, seed: int) -> Rows:
 def _gap(scorer: Scorer, rows: Rows, seed: int) -> float:
     """Nats by which the importance-weighted bound of these rows exceeds their ELBO, mean."""
     x = torch.from_numpy(scorer.encoding.encode(rows.columns)[0])
-    terms = row_terms(scorer.model, scorer.codes, x)
+    terms = row_terms(scorer.model, None, x)
     elbo = -(terms.value.double().sum(1) + terms.mask.sum(1) + terms.kl)
     tighter = importance_weighted_log_prob(scorer.model, x, BOUND_DRAWS, seed).log_prob
     return float((tighter - elbo).mean())

@@ -39,7 +39,8 @@ KINDS = {
 }
 CONSTANTS = ("site", "level")
 OF_TABLES = tuple(kind for kind in SCORE_KINDS if kind != "likelihood_ratio")
-COLUMN_KINDS = tuple(kind for kind in OF_TABLES if kind != "latent_distance")
+DISTANCES = ("latent_distance", "row_distance")
+COLUMN_KINDS = tuple(kind for kind in OF_TABLES if kind not in DISTANCES)
 
 Data = dict[str, np.ndarray]
 
@@ -119,7 +120,8 @@ def test_a_change_adds_what_the_rule_of_succession_says(scorer: Scorer, name: st
         after.reconstruction_error - before.reconstruction_error, (n + 1) / columns, rtol=1e-9
     )
     np.testing.assert_array_equal(after.kl, before.kl)
-    np.testing.assert_array_equal(after.latent_distance, before.latent_distance)
+    for name in DISTANCES:
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
 def test_the_two_probabilities_sum_to_one() -> None:
@@ -151,8 +153,9 @@ def test_a_change_is_the_first_reason(scorer: Scorer, kind: str, name: str) -> N
     assert told == {f"{name} {value} is new: in training it was always {usual}"}
 
 
-def test_the_latent_distance_has_no_columns(scorer: Scorer) -> None:
-    one = replace(scorer, score_kind="latent_distance")
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_distances_have_no_columns(scorer: Scorer, kind: str) -> None:
+    one = replace(scorer, score_kind=kind)
     assert not one.explain(changed(table(50, 3), "site")).contributions.any()
 
 

@@ -10,8 +10,8 @@ from vae_core import Encoding, ImageColumn, ModelConfig, NumericColumn, build_mo
 from vae_core.heat import heat
 from vae_core.likelihoods.image import PIXELS
 from vae_core.models import MODELS
-from vae_core.neighbours import Codes
-from vae_core.scores import latent_means, row_terms
+from vae_core.references import References
+from vae_core.scores import row_terms
 
 SHAPES = [(8, 8, 1), (8, 8, 3)]
 
@@ -28,8 +28,7 @@ def _encoded(shape: tuple[int, int, int], binary: bool = False) -> tuple[Encodin
 def test_maps_add_up_to_the_scores(pixels: str, shape: tuple[int, int, int]) -> None:
     encoding, x = _encoded(shape, binary=pixels == "bernoulli")
     model = build_model(encoding.layout, ModelConfig(pixels=pixels, hidden=(16,)))
-    codes = Codes.of(latent_means(model, x))
-    terms, maps = row_terms(model, codes, x), heat(model, x)
+    terms, maps = row_terms(model, References.of(model, x), x), heat(model, x)
     assert maps.error.shape == maps.surprise.shape == (5, *shape[:2])
     cells = np.prod(shape)
     error, value = terms.error[:, 0].double(), terms.value[:, 0].double()

@@ -69,9 +69,9 @@ def scorer(device: str) -> Scorer:
 
 
 def singles(scorer: Scorer, data: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """ELBO score, reconstruction error and latent distance of rows."""
+    """ELBO score, reconstruction error, distances to codes and to rows."""
     raw = scorer.raw_scores(data)
-    return raw.elbo_score, raw.reconstruction_error, raw.latent_distance
+    return raw.elbo_score, raw.reconstruction_error, raw.latent_distance, raw.row_distance
 
 
 def mad(values: np.ndarray) -> float:
@@ -79,20 +79,23 @@ def mad(values: np.ndarray) -> float:
 
 
 def standardised(scorer: Scorer, data: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """u_elbo, u_error, u_distance, from scores of validation rows alone."""
-    elbo, error, distance = singles(scorer, data)
-    usual_elbo, usual_error, usual_distance = singles(scorer, table(120, 1))
+    """u_elbo, u_error, u_codes, u_rows, from scores of validation rows alone."""
+    elbo, error, *distances = singles(scorer, data)
+    usual_elbo, usual_error, *usual_distances = singles(scorer, table(120, 1))
     return (
         (elbo - usual_elbo.mean()) / mad(usual_elbo),
         (np.sqrt(error) - np.sqrt(usual_error.mean())) / mad(np.sqrt(usual_error)),
-        (distance - usual_distance.mean()) / mad(usual_distance),
+        *(
+            (distance - usual.mean()) / mad(usual)
+            for distance, usual in zip(distances, usual_distances, strict=True)
+        ),
     )
 
 
 FORMULAS = {
-    "either": lambda elbo, error, distance: np.maximum(elbo, error),
-    "both": lambda elbo, error, distance: np.minimum(elbo, error),
-    "combined": lambda elbo, error, distance: elbo + error + distance,
+    "either": lambda elbo, error, codes, rows: np.maximum(elbo, error),
+    "both": lambda elbo, error, codes, rows: np.minimum(elbo, error),
+    "combined": lambda elbo, error, codes, rows: elbo + error + codes + rows,
 }
 
 
@@ -104,11 +107,11 @@ def test_every_join_has_its_formula_here() -> None:
 @pytest.mark.parametrize("kind", JOINS)
 def test_a_join_is_its_formula(scorer: Scorer, kind: str) -> None:
     data = odd_table(500, 2)
-    u_elbo, u_error, u_distance = standardised(scorer, data)
+    u_elbo, u_error, *distances = standardised(scorer, data)
     # neither score decides everywhere, else max and min would be tested on one branch
     assert 20 < (u_elbo > u_error).sum() < 480
     found = replace(scorer, score_kind=kind).raw_scores(data).anomaly_score
-    expected = FORMULAS[kind](u_elbo, u_error, u_distance)
+    expected = FORMULAS[kind](u_elbo, u_error, *distances)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -118,6 +121,7 @@ def test_a_join_is_its_formula(scorer: Scorer, kind: str) -> None:
         ("elbo", "elbo_score"),
         ("reconstruction_error", "reconstruction_error"),
         ("latent_distance", "latent_distance"),
+        ("row_distance", "row_distance"),
     ],
 )
 def test_a_single_score_is_itself(scorer: Scorer, kind: str, field: str) -> None:
@@ -147,9 +151,10 @@ def test_expected_is_the_mean_of_validation_rows(scorer: Scorer, kind: str) -> N
 def test_the_latent_part_is_what_the_joined_latent_scores_add(scorer: Scorer) -> None:
     data = odd_table(300, 4)
     raw, usual = scorer.raw_scores(data), scorer.raw_scores(table(120, 1))
-    distance = raw.latent_distance - usual.latent_distance.mean()
     expected = (raw.kl - usual.kl.mean()) / mad(usual.elbo_score)
-    expected += distance / mad(usual.latent_distance)
+    for name in ("latent_distance", "row_distance"):
+        distance, typical = getattr(raw, name), getattr(usual, name)
+        expected += (distance - typical.mean()) / mad(typical)
     combined = replace(scorer, score_kind="combined").explain(data).latent
     np.testing.assert_allclose(combined, expected, rtol=1e-9, atol=1e-9)
 
@@ -157,14 +162,14 @@ def test_the_latent_part_is_what_the_joined_latent_scores_add(scorer: Scorer) ->
 def test_one_absurd_cell_does_not_outshout_everything_by_its_square(scorer: Scorer) -> None:
     near, far = table(1, 5), table(1, 5)
     near["b"][:], far["b"][:] = 1e6, 1e8
-    _, small, _ = standardised(scorer, near)
-    _, large, _ = standardised(scorer, far)
+    _, small, *_ = standardised(scorer, near)
+    _, large, *_ = standardised(scorer, far)
     assert large[0] / small[0] == pytest.approx(100, rel=0.05)
 
 
 def test_scales_are_kept(scorer: Scorer, tmp_path: Path, device: str) -> None:
-    elbo, error, distance = singles(scorer, table(120, 1))
-    expected = (mad(elbo), mad(np.sqrt(error)), mad(distance))
+    elbo, error, *distances = singles(scorer, table(120, 1))
+    expected = (mad(elbo), mad(np.sqrt(error)), *map(mad, distances))
     assert scorer.scales == pytest.approx(expected, rel=1e-12)
     scorer.save(tmp_path)
     assert Scorer.load(tmp_path, device=device).scales == scorer.scales

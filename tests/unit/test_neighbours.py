@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from pipeline.detector import ColumnKind
 from pipeline.fitting import fit_scorer
-from vae_core import Codes, ModelConfig, Scorer, TrainConfig
+from vae_core import ModelConfig, Neighbours, Scorer, TrainConfig
 from vae_core.neighbours import GROUPS, LEAST, MOST_CODES, WIDE
 from vae_core.scores import row_terms
 
@@ -35,7 +35,7 @@ def expected(points: torch.Tensor, queries: torch.Tensor) -> np.ndarray:
     return np.stack([nearest[0], nearest[min(WIDE, len(points)) - 1]], axis=1)
 
 
-def in_typical(codes: Codes, g: int, distances: np.ndarray) -> np.ndarray:
+def in_typical(codes: Neighbours, g: int, distances: np.ndarray) -> np.ndarray:
     return (distances / codes.typical[g].double().numpy()).max(1)
 
 
@@ -43,7 +43,7 @@ def in_typical(codes: Codes, g: int, distances: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("rows", [1, 2, 10, 20, 50, 129, 1000, 5000])
 def test_distances_are_those_of_search_trees(rows: int, latents: int) -> None:
     train, queries = codes_of(rows, latents), 3 * codes_of(200, latents, seed=1)
-    codes = Codes.of(train)
+    codes = Neighbours.of(train)
     kept = min(rows, MOST_CODES)
     assert codes.points.shape == (MEMBERS, kept, latents)
     found = codes.distance(queries).double().numpy()
@@ -55,8 +55,8 @@ def test_distances_are_those_of_search_trees(rows: int, latents: int) -> None:
 
 
 def test_the_wide_distance_is_about_that_to_the_22nd() -> None:
-    kept, queries = Codes.of(codes_of(3000, 6)), codes_of(300, 6, seed=1)
-    wide = Codes(kept.points, torch.tensor([[torch.inf, 1.0]] * MEMBERS)).distance(queries)
+    kept, queries = Neighbours.of(codes_of(3000, 6)), codes_of(300, 6, seed=1)
+    wide = Neighbours(kept.points, torch.tensor([[torch.inf, 1.0]] * MEMBERS)).distance(queries)
     for g in range(MEMBERS):
         tree = cKDTree(kept.points[g].double().numpy())
         below, above = tree.query(queries[g].double().numpy(), k=[20, 24])[0].T
@@ -68,14 +68,14 @@ def test_the_wide_distance_is_about_that_to_the_22nd() -> None:
 @pytest.mark.parametrize("rows", [100, 2000, 9000])
 def test_a_new_row_lies_at_about_1(rows: int) -> None:
     """Typical distances are those of training rows to each other, themselves left out."""
-    distance = Codes.of(codes_of(rows, 5)).distance(codes_of(2000, 5, seed=1))
+    distance = Neighbours.of(codes_of(rows, 5)).distance(codes_of(2000, 5, seed=1))
     assert 0.9 < distance.median() < 1.25
 
 
 @pytest.mark.parametrize("twins", [2, 40])
 def test_rows_that_repeat_do_not_shrink_the_scale(twins: int) -> None:
     """A typical distance of 0, of the nearest or of twenty, is a share of the spread instead."""
-    codes = Codes.of(codes_of(2000 // twins, 3).repeat(1, twins, 1))
+    codes = Neighbours.of(codes_of(2000 // twins, 3).repeat(1, twins, 1))
     near, wide = codes.typical.unbind(1)
     radius = (codes.points - codes.points.mean(1, keepdim=True)).square().sum(-1).mean(1).sqrt()
     torch.testing.assert_close(near, LEAST * radius)
@@ -86,22 +86,22 @@ def test_rows_that_repeat_do_not_shrink_the_scale(twins: int) -> None:
 def test_on_a_line_the_last_digits_do_not_decide() -> None:
     """2,000 codes on a line lie so near each other that single precision cannot tell."""
     line, queries = codes_of(2000, 1), codes_of(300, 1, seed=1)
-    distance = Codes.of(line).distance(queries)
+    distance = Neighbours.of(line).distance(queries)
     jitter = 1 + 1e-7 * torch.randn(queries.shape, generator=torch.Generator().manual_seed(2))
-    moved = Codes.of(line).distance(queries * jitter)
+    moved = Neighbours.of(line).distance(queries * jitter)
     torch.testing.assert_close(distance, moved, rtol=1e-5, atol=5e-5)
 
 
 def test_members_keep_codes_of_the_same_rows() -> None:
     rows = torch.arange(3000.0)
-    points = Codes.of(torch.stack([rows, -rows])[..., None]).points
+    points = Neighbours.of(torch.stack([rows, -rows])[..., None]).points
     torch.testing.assert_close(points[0], -points[1], rtol=0, atol=0)
 
 
 def test_the_draw_follows_the_seed() -> None:
     train = codes_of(4000, 3)
-    assert torch.equal(Codes.of(train, seed=1).points, Codes.of(train, seed=1).points)
-    assert not torch.equal(Codes.of(train, seed=1).points, Codes.of(train, seed=2).points)
+    assert torch.equal(Neighbours.of(train, seed=1).points, Neighbours.of(train, seed=1).points)
+    assert not torch.equal(Neighbours.of(train, seed=1).points, Neighbours.of(train, seed=2).points)
 
 
 @pytest.mark.parametrize(("like", "vouched_for"), [(10, False), (30, True)])
@@ -110,13 +110,13 @@ def test_a_few_anomalies_in_training_do_not_vouch_for_their_like(
 ) -> None:
     train = codes_of(1000, 2)
     train[:, :like] = codes_of(like, 2, seed=1) / 100 + 20.0
-    distance = Codes.of(train).distance(torch.full((MEMBERS, 1, 2), 20.0))
+    distance = Neighbours.of(train).distance(torch.full((MEMBERS, 1, 2), 20.0))
     assert (distance < 2).all() if vouched_for else (distance > 20).all()
 
 
 def test_codes_far_from_the_origin_lose_no_precision() -> None:
     train, queries = codes_of(500, 4, offset=1000.0), codes_of(100, 4, seed=1, offset=1000.0)
-    codes = Codes.of(train)
+    codes = Neighbours.of(train)
     found = codes.distance(queries).double().numpy()
     for g in range(MEMBERS):
         wanted = in_typical(codes, g, expected(codes.points[g], queries[g]))
@@ -125,11 +125,11 @@ def test_codes_far_from_the_origin_lose_no_precision() -> None:
 
 def test_equal_codes_lie_at_distance_zero() -> None:
     train = torch.ones(MEMBERS, 20, 3)
-    assert (Codes.of(train).distance(train) == 0).all()
+    assert (Neighbours.of(train).distance(train) == 0).all()
 
 
 def test_far_codes_are_far_and_finite() -> None:
-    codes = Codes.of(codes_of(300, 24))
+    codes = Neighbours.of(codes_of(300, 24))
     sizes = torch.tensor([1e2, 1e6, 1e12, 1e17])
     found = codes.distance(sizes[None, :, None].expand(MEMBERS, -1, 24))
     assert torch.isfinite(found).all()
@@ -172,8 +172,8 @@ def test_saved_and_loaded_distances_are_identical(
     data = table(600, 2)
     scorer.save(tmp_path)
     loaded = Scorer.load(tmp_path, device=device)
-    assert torch.equal(loaded.codes.typical, scorer.codes.typical)
-    assert torch.equal(loaded.codes.points, scorer.codes.points)
+    assert torch.equal(loaded.references.codes.typical, scorer.references.codes.typical)
+    assert torch.equal(loaded.references.codes.points, scorer.references.codes.points)
     np.testing.assert_array_equal(
         loaded.raw_scores(data).latent_distance, scorer.raw_scores(data).latent_distance
     )
@@ -184,12 +184,12 @@ def test_the_score_is_the_mean_distance_over_the_generative_members(scorer: Scor
     x = torch.from_numpy(scorer.encoding.encode(data)[0])
     with torch.no_grad():
         means = scorer.model.encode(x[None].to(scorer.device)).mu[:2].cpu()
-    codes = scorer.codes.to(torch.device("cpu"))
+    codes = scorer.references.codes.to(torch.device("cpu"))
     assert len(codes.points) == 2
     wanted = np.mean(
         [in_typical(codes, g, expected(codes.points[g], means[g])) for g in range(2)], axis=0
     )
-    found = row_terms(scorer.model, scorer.codes, x).distance.numpy()
+    found = row_terms(scorer.model, scorer.references, x).latent_distance.numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found, scorer.raw_scores(data).latent_distance)
 

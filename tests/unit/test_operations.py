@@ -141,7 +141,7 @@ def test_layers_that_decoding_does_not_read_cost_no_bits() -> None:
     done = model.compress(data, step=0.25)
     assert (done.codes[:, 3:] == 0).all()
     same(done.rows, model.decode(done.codes * np.float32(0.25)))
-    model.codes.points[..., 3:] += 100.0
+    model.references.codes.points[..., 3:] += 100.0
     np.testing.assert_array_equal(model.compress(data, step=0.25).bits, done.bits)
 
 

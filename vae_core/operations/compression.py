@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..encoding import Encoding
 from ..models import Model
-from ..neighbours import Codes
+from ..neighbours import Neighbours
 from ..scores import in_chunks
 from .codes import Data, decoded, embed, encoded, whole
 
@@ -47,7 +47,7 @@ class Compressed(NamedTuple):
 
 
 def compress(
-    encoding: Encoding, model: Model, codes: Codes, data: Data, *, step: float = 0.5
+    encoding: Encoding, model: Model, codes: Neighbours, data: Data, *, step: float = 0.5
 ) -> Compressed:
     """Rows as the first member's codes, rounded to multiples of `step`, and back.
 

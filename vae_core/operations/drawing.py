@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..encoding import Encoding
 from ..models import Model
-from ..neighbours import Codes
+from ..neighbours import Neighbours
 from ..priors import ConditionalPrior
 from ..priors.em import best_mixture
 from .codes import conditions
@@ -30,7 +30,7 @@ REFERENCES = 256
 def generate(
     encoding: Encoding,
     model: Model,
-    codes: Codes,
+    codes: Neighbours,
     n: int,
     *,
     seed: int = 0,
@@ -119,7 +119,7 @@ def _by_member(rows: Tensor, generative: int, members: int, each: int) -> Tensor
     return torch.cat([shared, shared[:1].expand(members - generative, -1, -1)])
 
 
-def _from_mixture(model: Model, codes: Codes, each: int, generator: torch.Generator) -> Tensor:
+def _from_mixture(model: Model, codes: Neighbours, each: int, generator: torch.Generator) -> Tensor:
     """(K, 1, each, L) from a mixture of Gaussians for each member's training codes."""
     drawn = []
     for points in codes.points.double():

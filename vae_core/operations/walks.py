@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..encoding import Encoding
 from ..models import Model
-from ..neighbours import Codes
+from ..neighbours import Neighbours
 from ..priors import StandardNormal
 from .codes import Data, conditions, decoded, embed, encoded, whole
 
@@ -112,7 +112,7 @@ class Traversal(NamedTuple):
 def traverse(
     encoding: Encoding,
     model: Model,
-    codes: Codes,
+    codes: Neighbours,
     base: Data | None = None,
     *,
     order: Sequence[int],
@@ -167,7 +167,7 @@ def traverse(
 
 @torch.no_grad()
 def moments(
-    model: Model, codes: Codes, given: Tensor | None = None
+    model: Model, codes: Neighbours, given: Tensor | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the first member's latents under its prior, (1, L) each.
 
@@ -188,7 +188,7 @@ def moments(
     return mean.cpu().numpy(), spread.cpu().numpy()
 
 
-def latent_order(diagnostics: Mapping[str, Any], model: Model, codes: Codes) -> list[int]:
+def latent_order(diagnostics: Mapping[str, Any], model: Model, codes: Neighbours) -> list[int]:
     """Latents of the first member, most telling first: by KL, as `diagnose` found it.
 
     Scorers of earlier releases did not keep it, or not by latent: there, by the spread of the

@@ -1,0 +1,113 @@
+"""The distance to training rows: of narrow rows exact, of wide ones close, of every row finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import VAEDetector
+from vae_core.bending import bend
+from vae_core.columns import Layout
+from vae_core.neighbours import Neighbours
+from vae_core.rows import DIRECTIONS, MOST_ROWS, Rows
+from vae_core.scorer import Scorer, check_score_of
+
+FAST = {"max_steps": 60}
+
+
+def layout(numeric: int) -> Layout:
+    return Layout(numeric=numeric, binary=0, categories=(), nullable=())
+
+
+def normal(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    """(N, W): W is what a layout of so many numbers is wide."""
+    generator = torch.Generator().manual_seed(seed)
+    cells = torch.randn(rows, columns, generator=generator)
+    return torch.nn.functional.pad(cells, (0, layout(columns).width - columns))
+
+
+def test_narrow_rows_are_kept_as_the_networks_read_them() -> None:
+    train, others = 30 * normal(500, 5), 30 * normal(50, 5, seed=1)
+    rows, exact = Rows.of(train, layout(5)), Neighbours.of(bend(train, 5)[None])
+    assert rows.directions is None
+    np.testing.assert_array_equal(rows.distance(others), exact.distance(bend(others, 5)[None])[0])
+
+
+@pytest.mark.parametrize("columns", [40, 500])
+def test_wide_rows_lie_about_as_far_apart_along_directions(columns: int) -> None:
+    train = normal(1000, columns)
+    rows = Rows.of(train, layout(columns))
+    assert rows.neighbours.points.shape[-1] == DIRECTIONS
+    here, away = (bend(x, columns)[None] for x in (train, normal(50, columns, seed=1) + 0.5))
+    along = torch.cdist(away @ rows.directions, here @ rows.directions) / torch.cdist(away, here)
+    assert 0.9 < along.mean() < 1.1
+    assert along.std() < 0.16  # 1 / √(2 · 32) by the theory, and 0.125 of each pair's own
+
+
+def test_a_bounded_number_is_kept_drawn_by_the_seed() -> None:
+    train = normal(3000, 4)
+    first, same, other = (Rows.of(train, layout(4), seed).neighbours.points for seed in (1, 1, 2))
+    assert first.shape == (1, MOST_ROWS, layout(4).width)
+    assert torch.equal(first, same) and not torch.equal(first, other)
+
+
+def test_absurd_rows_are_far_and_finite() -> None:
+    for columns in (4, 100):
+        rows = Rows.of(normal(300, columns), layout(columns))
+        usual = rows.distance(normal(300, columns, seed=1)).max()
+        for size in (1e3, 1e8, 1e17, -1e17):
+            found = rows.distance(torch.full((1, layout(columns).width), size))
+            assert torch.isfinite(found).all() and (found > usual).all()
+
+
+@pytest.mark.parametrize("columns", [6, 60])
+def test_saved_and_loaded_distances_are_identical(columns: int, tmp_path: Path) -> None:
+    train, others = (normal(n, columns, n).numpy()[:, :columns] for n in (400, 90))
+    detector = VAEDetector(training=FAST, score="row_distance", random_state=0).fit(train)
+    data = detector.columns_of(others)
+    before = detector.scorer_.raw_scores(data)
+    detector.scorer_.save(tmp_path)
+    after = Scorer.load(tmp_path).raw_scores(data)
+    np.testing.assert_array_equal(before.row_distance, after.row_distance)
+    np.testing.assert_array_equal(before.anomaly_score, before.row_distance)
+    order = np.random.default_rng(0).permutation(len(others))
+    shuffled = detector.scorer_.raw_scores({n: v[order] for n, v in data.items()})
+    np.testing.assert_array_equal(before.row_distance[order], shuffled.row_distance)
+
+
+def test_a_hole_between_pockets_is_found_though_no_column_is_odd_there() -> None:
+    rng = np.random.default_rng(0)
+    ring = rng.normal(size=(2000, 2))
+    ring /= np.linalg.norm(ring, axis=1, keepdims=True)
+    ring += 0.02 * rng.normal(size=ring.shape)
+    detector = VAEDetector(training=FAST, score="row_distance", random_state=0).fit(ring)
+    assert detector.p_values(np.zeros((1, 2)))[0] < 0.01
+    assert detector.p_values(ring).mean() > 0.4
+
+
+def test_missing_cells_are_a_part_of_the_row() -> None:
+    """A blanked cell lies at the mean; its mask cell tells that it is missing."""
+    x = np.random.default_rng(0).normal(size=(1000, 6))
+    x[:50, 0] = np.nan
+    x[50:100, 1] = np.nan
+    detector = VAEDetector(training=FAST, score="row_distance", random_state=0).fit(x)
+    odd = np.zeros((1, 6))
+    odd[0, :2] = np.nan
+    assert detector.score_samples(odd)[0] < detector.score_samples(np.zeros((1, 6)))[0]
+
+
+def test_pictures_and_rows_with_conditions_have_none() -> None:
+    pictures = Layout(numeric=0, binary=0, categories=(), nullable=(), image=(1, 8, 8))
+    given = Layout(numeric=3, binary=0, categories=(), nullable=(), conditions=(4,))
+    for one in (pictures, given):
+        assert not Rows.fit(one)
+        with pytest.raises(ValueError, match="of tables without conditions"):
+            check_score_of("row_distance", one)
+    detector = VAEDetector(training=FAST, random_state=0)
+    detector.fit(np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
+    assert detector.scorer_.references.rows is None
+    with pytest.raises(ValueError, match="of tables without conditions"):
+        VAEDetector(score="row_distance").fit(np.zeros((20, 8, 8), dtype=np.uint8))
