@@ -77,6 +77,7 @@ CHANGES: dict[str, Change] = {
 PROTOCOLS = {"oneclass": "one-class", "contaminated": "contaminated"}
 TWO_SIDED = "two-sided"
 LARGER = "either + distance"
+WITHOUT_ROWS = "combined without rows"
 WEIGHTED = "importance_weighted"
 DRAWS = 16  # of it; 64 take four times as long
 
@@ -140,6 +141,7 @@ def measure(split: Split, change: Change, seed: int) -> Iterator[tuple[str, dict
             for kind in (*JOINED, *JOINS, WEIGHTED)
         }
         found[TWO_SIDED] = alternatives.two_sided(scorer, usual, found)
+        found[WITHOUT_ROWS] = alternatives.without_rows(scorer, usual, found)
         found[LARGER] = alternatives.larger_and_distance(scorer, usual, found)
         scores = {kind: scores.get(kind, 0.0) + found[kind] for kind in found}
     for kind, found in scores.items():
@@ -161,10 +163,10 @@ def section(results: Path, images: Path) -> Section:
     lines += markdown.paragraph(
         "`python -m benchmarks.ablation`: one change at a time, every kind of score from the same",
         f"fit; mean AUROC / average precision, seeds {listed(sorted(done.seed.unique()))}.",
-        "The detector's default is `combined` in the first line. Two-sided: the three scores of",
-        "`combined` by their absolute values, so that lower than usual is abnormal as well. Either",
-        "+ distance: the larger of its first two scores, and the third beside it. –: the score",
-        "came after the change had been run.",
+        "The detector's default is `combined` in the first line. Combined without rows: the same",
+        "less the distance to training rows. Two-sided: its three scores by their absolute values,",
+        "so that lower than usual is abnormal as well. Either + distance: the larger of the first",
+        "two, and the third beside it. –: the score came after the change had been run.",
     )
     for protocol, title in PROTOCOLS.items():
         part = done[done.protocol == protocol]

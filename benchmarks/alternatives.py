@@ -25,6 +25,7 @@ MOST = 3.0  # a column's noise lies within this factor of everyone's
 ALIKE = 0.99
 PACE = 0.01  # of the slow average, a step
 FILTERED = 0.1
+OF_MODELS = ("elbo", "reconstruction_error", "latent_distance")  # not of the rows themselves
 
 
 def nearest_alone(scorer: Scorer) -> Scorer:
@@ -169,29 +170,33 @@ def without_duplicates(split: Split) -> Split:
 def two_sided(
     scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """(N,) the sum of the absolute standardised scores, of which `combined` is the plain sum.
+    """(N,) the sum of the absolute standardised scores, of which `without_rows` is the plain sum.
 
     Args:
         scorer: of the scores.
         validation: rows whose scores are usual.
         scores: (N,) of the rows, by kind.
     """
-    from vae_core.joining import JOINED
+    parts = [_standardised(scorer, validation, scores, kind) for kind in OF_MODELS]
+    return np.sum(np.abs(parts), axis=0)
 
-    return np.sum([np.abs(_standardised(scorer, validation, scores, k)) for k in JOINED], axis=0)
+
+def without_rows(
+    scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """(N,) `combined` less the distance to training rows. Arguments as in `two_sided`."""
+    return np.sum([_standardised(scorer, validation, scores, k) for k in OF_MODELS], axis=0)
 
 
 def larger_and_distance(
     scorer: Scorer, validation: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """(N,) the larger of ELBO score and reconstruction error, and the distances beside it.
+    """(N,) the larger of ELBO score and reconstruction error, and the latent distance beside it.
 
     Arguments as in `two_sided`.
     """
-    from vae_core.joining import JOINED
-
-    elbo, error, *distances = (_standardised(scorer, validation, scores, k) for k in JOINED)
-    return np.maximum(elbo, error) + np.sum(distances, axis=0)
+    elbo, error, distance = (_standardised(scorer, validation, scores, k) for k in OF_MODELS)
+    return np.maximum(elbo, error) + distance
 
 
 def _standardised(

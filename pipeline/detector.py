@@ -59,8 +59,8 @@ class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
 
     Args:
         alpha: false-positive rate of `predict` for rows like the training rows, in (0, 1).
-        score: primary score: elbo, reconstruction_error, latent_distance, either, both or
-            combined, importance_weighted; for pictures likelihood_ratio, too.
+        score: primary score: elbo, reconstruction_error, latent_distance, row_distance, either,
+            both, combined or importance_weighted; for pictures likelihood_ratio, too.
         members: networks in the ensemble; None takes the tuned default, as below.
         latent_dim: latent size; None chooses from the number of columns.
         hidden: widths of the hidden layers, multiples of 8.

@@ -45,8 +45,10 @@ LINES = """
   into the activation (as fast), and telling glibc not to return freed memory (up to 17 % faster,
   but it is the process's owner who has a say in that: `MALLOC_TRIM_THRESHOLD_`).
 - **Distances have one buffer**, and a row's code carries a 1 that fetches the codes' squares within
-  the product. Where no score wants the distance (`score: elbo`,
-  `either`, …) it is not computed.
+  the product. Where no score wants the distances (`score: elbo`,
+  `either`, …) they are not computed.
+- **The distance to training rows** goes the same way, to half as many of them, and along 32 random
+  directions at most, so that its cost does not grow with the columns.
 - **The next piece of a night is read and scored while one is written**; its content hash is made of
   the hashes of its files, which are known, where all cells used to be read again (1.5 µs a row).
 - **A scan holds one file and a group or two of its rows**: by default pyarrow reads five files and

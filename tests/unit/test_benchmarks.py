@@ -384,7 +384,7 @@ def test_every_kind_of_change_is_measured(folder: Path, name: str) -> None:
     change = ablation.CHANGES[name]
     quick = replace(change, training={**change.training, "max_steps": 40})
     measured = dict(ablation.measure(adbench.split(folder, "2_second", 0), quick, 0))
-    more = [ablation.WEIGHTED, ablation.TWO_SIDED, ablation.LARGER]
+    more = [ablation.WEIGHTED, ablation.TWO_SIDED, ablation.WITHOUT_ROWS, ablation.LARGER]
     assert list(measured) == [*JOINED, *JOINS, *more]
     assert measured["combined"]["auroc"] > 0.9  # the anomalies lie far out
 
