@@ -30,7 +30,7 @@ class ColumnStatistics(NamedTuple):
         error_term: (D,) squared error, missing cells filled.
         kl: scalar.
         latent_distance: scalar, to training codes, see `Neighbours`.
-        row_distance: scalar, to training rows, see `Rows`.
+        row_term: (D,) each column's part in the distance to training rows, see `Rows.shares`.
         complexity: scalar, of pictures, nats; see `complexity`.
         pixels: (2, H, W) of pictures, −log p and squared error of each pixel; empty for tables.
     """
@@ -41,7 +41,7 @@ class ColumnStatistics(NamedTuple):
     error_term: np.ndarray
     kl: float
     latent_distance: float
-    row_distance: float
+    row_term: np.ndarray
     complexity: float = 0.0
     pixels: np.ndarray = np.zeros((2, 0, 0))
 
@@ -103,8 +103,14 @@ class RowScores(NamedTuple):
         data: Mapping[str, np.ndarray],
         statistics: ColumnStatistics,
         ratio: bool = False,
+        explained: bool = False,
     ) -> RowScores:
-        """Scores of rows; without references no distances; `ratio`: against a compressor too."""
+        """Scores of rows; without references no distances.
+
+        Args:
+            ratio: against a compressor too.
+            explained: the terms of `row_distance` too, which are NaN where nobody asks for them.
+        """
         terms = column_terms(encoding, model, data, lambda x: row_terms(model, references, x))
         elbo = -(terms.value.sum(1) + terms.mask.sum(1)) - terms.kl
         value, error = terms.value, terms.error
@@ -120,7 +126,13 @@ class RowScores(NamedTuple):
             elbo_score=elbo_score,
             error=additive(error / columns, statistics.error_term / columns, none, 0.0),
             latent_distance=_whole(terms.latent_distance, statistics.latent_distance, columns),
-            row_distance=_whole(terms.row_distance, statistics.row_distance, columns),
+            row_distance=AdditiveScore(
+                total=terms.row_distance,
+                terms=_row_terms(references, terms, explained),
+                means=statistics.row_term,
+                latent=none,
+                expected=float(statistics.row_term.sum()),
+            ),
             further=_less_complexity(
                 elbo_score,
                 complexity(encoding.layout, terms.x),
@@ -152,6 +164,16 @@ def additive(
     )
 
 
+def _row_terms(references: References | None, terms: ColumnTerms, explained: bool) -> np.ndarray:
+    """(N, D) what each column has in the distance to training rows; constant columns nothing."""
+    rows = None if references is None else references.rows
+    if rows is None or not explained:
+        return np.broadcast_to(0.0 if rows is None else np.nan, terms.error.shape)
+    shares = rows.shares(terms.x.to(rows.kept.device)).cpu().numpy()
+    constant = terms.error.shape[1] - shares.shape[1]
+    return np.pad(shares * terms.row_distance[:, None], ((0, 0), (0, constant)))
+
+
 def _whole(total: np.ndarray, mean: float, columns: int) -> AdditiveScore:
     """A score (N,) that belongs to no column."""
     return AdditiveScore(
@@ -181,7 +203,7 @@ def column_statistics(
         error_term=error_term,
         kl=float(terms.kl.mean()),
         latent_distance=float(terms.latent_distance.mean()),
-        row_distance=float(terms.row_distance.mean()),
+        row_term=_row_terms(references, terms, explained=True).mean(0),
         complexity=_mean_complexity(encoding, terms.x),
         pixels=_pixel_means(encoding, model, terms.x),
     )

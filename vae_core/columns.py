@@ -174,6 +174,16 @@ class Layout:
         return round_up(self.condition.stop)
 
     @property
+    def column_of_cell(self) -> np.ndarray:
+        """(W,) place of each cell's column among the D; D of cells that belong to none."""
+        widths = [1] * (self.numeric + self.binary) + list(self.categories)
+        if self.image:
+            widths.append(math.prod(self.image))
+        places = [place for place, width in enumerate(widths) for _ in range(width)]
+        places += self.nullable
+        return np.array(places + [self.columns] * (self.width - len(places)))
+
+    @property
     def one_hots(self) -> list[slice]:
         return _side_by_side(self.numeric + self.binary, self.categories)
 

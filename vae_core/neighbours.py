@@ -54,12 +54,11 @@ class Neighbours:
         self._wide = min(WIDE, points.shape[1])
 
     @staticmethod
-    def of(points: Tensor, seed: int = 0, most: int = MOST_CODES) -> Neighbours:
-        """Keep at most `most` of the points (G, N, L), drawn at random with `seed`."""
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(points.shape[1], generator=generator)[:most]
-        kept = points[:, chosen.to(points.device)].contiguous()
-        return Neighbours(kept, torch.stack([_typical(one.cpu()) for one in kept]).to(kept.device))
+    def of(points: Tensor, seed: int = 0) -> Neighbours:
+        """Keep at most 2,048 of the points (G, N, L), drawn at random with `seed`."""
+        chosen = some(points.shape[1], MOST_CODES, seed).to(points.device)
+        kept = points[:, chosen].contiguous()
+        return Neighbours(kept, typical_of(kept))
 
     def distance(self, points: Tensor) -> Tensor:
         """(G, N) how far points (G, N, L) lie from the kept ones, ≥ 0; about 1 is usual.
@@ -82,6 +81,16 @@ class Neighbours:
 
     def to(self, device: torch.device) -> Neighbours:
         return Neighbours(self.points.to(device), self.typical.to(device))
+
+
+def some(count: int, most: int, seed: int) -> Tensor:
+    """At most so many of so many places, in random order."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
+
+
+def typical_of(points: Tensor) -> Tensor:
+    """(G, 2) distances of points (G, M, L) that count as 1, see `Neighbours`."""
+    return torch.stack([_typical(one.cpu()) for one in points]).to(points.device)
 
 
 def _nearest_in_groups(distances: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 A code keeps what helps to rebuild normal rows, so an anomaly's code can lie among theirs. The row
 does not.
 
-Legend: N rows, W encoded width, M kept rows, P directions.
+Legend: N rows, D columns (grouped order), W encoded width, M kept rows, P directions.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from torch import Tensor
 
 from .bending import bend
 from .columns import Layout
-from .neighbours import Neighbours
+from .neighbours import WIDE, Neighbours, some, typical_of
 
 # Fewer than codes: an anomaly among the training rows seldom is one of them, and each costs time.
 MOST_ROWS = 1024
 # Of wider rows distances are those along so many random directions, within about a tenth.
 DIRECTIONS = 32
+NOTHING = 1e-9  # what rounding leaves of a squared distance of 0
 
 
 class Rows:
     """Training rows as the networks read them, and how far others lie from them.
 
     Args:
-        points: (1, M, P) float32 rows, those wider than 32 along the directions.
+        kept: (M, W) float32 encoded rows, bent.
         typical: (1, 2), see `Neighbours`.
         directions: (W, P) float32, of lengths about √(W / P); None for narrow rows.
-        numeric: cells that are bent, the first ones.
+        layout: of the rows.
 
     Reference: Johnson, Lindenstrauss (1984), of distances along random directions.
     """
 
     def __init__(
-        self, points: Tensor, typical: Tensor, directions: Tensor | None, numeric: int
+        self, kept: Tensor, typical: Tensor, directions: Tensor | None, layout: Layout
     ) -> None:
-        self.neighbours = Neighbours(points, typical)
-        self.directions, self.numeric = directions, numeric
+        self.kept, self.directions, self.layout = kept, directions, layout
+        self.neighbours = Neighbours(_along(kept, directions)[None], typical)
 
     @staticmethod
     def fit(layout: Layout) -> bool:
@@ -53,24 +54,37 @@ class Rows:
             generator = torch.Generator().manual_seed(seed)
             directions = torch.randn(layout.width, DIRECTIONS, generator=generator)
             directions = (directions / DIRECTIONS**0.5).to(x.device)
-        seen = _seen(x, directions, layout.numeric)
-        kept = Neighbours.of(seen[None], seed, MOST_ROWS)
-        return Rows(kept.points, kept.typical, directions, layout.numeric)
+        kept = bend(x[some(len(x), MOST_ROWS, seed).to(x.device)], layout.numeric)
+        return Rows(kept, typical_of(_along(kept, directions)[None]), directions, layout)
 
     def distance(self, x: Tensor) -> Tensor:
         """(N,) how far encoded rows x (N, W) lie from the kept ones, ≥ 0; about 1 is usual."""
-        return self.neighbours.distance(_seen(x, self.directions, self.numeric)[None])[0]
+        bent = bend(x, self.layout.numeric)
+        return self.neighbours.distance(_along(bent, self.directions)[None])[0]
+
+    def shares(self, x: Tensor) -> Tensor:
+        """(N, D) what each column has in the squared distances to the nearest twenty kept rows.
+
+        They sum to 1, and are equal where those rows are the same. By the nearest row alone they
+        would be chance.
+        """
+        bent, kept = bend(x, self.layout.numeric).double(), self.kept.double()
+        wide = min(WIDE, len(kept))
+        nearest = torch.cdist(bent, kept).topk(wide, largest=False, sorted=False).indices
+        among = bent.new_zeros(len(x), len(kept)).scatter_(1, nearest, 1.0 / wide)
+        cells = bent.square() - 2.0 * bent * (among @ kept) + among @ kept.square()
+        cells = cells.clamp_min(0.0)
+        places = torch.from_numpy(self.layout.column_of_cell).to(x.device)
+        columns = cells.new_zeros(len(x), self.layout.columns + 1)  # the last one is of padding
+        columns = columns.index_add_(1, places, cells)[:, :-1]
+        whole = columns.sum(1, keepdim=True)
+        return torch.where(whole > NOTHING, columns / whole, 1.0 / self.layout.columns)
 
     def to(self, device: torch.device) -> Rows:
-        near, directions = self.neighbours, self.directions
-        return Rows(
-            near.points.to(device),
-            near.typical.to(device),
-            None if directions is None else directions.to(device),
-            self.numeric,
-        )
+        directions = None if self.directions is None else self.directions.to(device)
+        typical = self.neighbours.typical.to(device)
+        return Rows(self.kept.to(device), typical, directions, self.layout)
 
 
-def _seen(x: Tensor, directions: Tensor | None, numeric: int) -> Tensor:
-    bent = bend(x, numeric)
+def _along(bent: Tensor, directions: Tensor | None) -> Tensor:
     return bent if directions is None else bent @ directions

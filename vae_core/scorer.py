@@ -47,8 +47,8 @@ class RawScores(NamedTuple):
         latent_distance: to training codes near it; about 1 is usual.
         row_distance: to training rows near it; about 1 is usual, and 0 where it tells
             nothing, see `Rows.fit`.
-        latent: the part of the primary score that belongs to no column, KL and distances, above its
-            validation mean.
+        latent: the part of the primary score that belongs to no column, KL and latent distance,
+            above its validation mean.
     """
 
     anomaly_score: np.ndarray
@@ -79,7 +79,7 @@ class Explanation(NamedTuple):
 
     Attributes:
         contributions: (N, D), positive = more anomalous than validation rows are on average.
-        latent: (N,) what belongs to no column: the parts of the KL and of the distances.
+        latent: (N,) what belongs to no column: the parts of the KL and of the latent distance.
         expected: the rest, the mean score of validation rows; 0 for joined scores.
         names: D column names.
     """
@@ -221,7 +221,7 @@ class Scorer:
         return Explanation(contributions, latent, float(expected[0]), self.names)
 
     def _explained(self, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts = self._parts(data, every=False)
+        parts = self._parts(data, every=False, explained=True)
         weights = self._weights(parts)
         contributions = sum(
             w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
@@ -363,10 +363,12 @@ class Scorer:
             raise
         return [np.concatenate(part) for part in zip(*done, strict=True)]
 
-    def _parts(self, data: Data, every: bool = True) -> RowScores:
+    def _parts(self, data: Data, every: bool = True, explained: bool = False) -> RowScores:
         ratio = self.score_kind == RATIO
         references = self.references if every or self.score_kind in OF_DISTANCE else None
-        parts = RowScores.of(self.encoding, self.model, references, data, self.statistics, ratio)
+        parts = RowScores.of(
+            self.encoding, self.model, references, data, self.statistics, ratio, explained
+        )
         if self.score_kind != WEIGHTED:
             return parts
         assert self.weighted is not None

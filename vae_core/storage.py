@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from .additive import ColumnStatistics
 from .calibration import Threshold
+from .columns import Layout
 from .device import choose_device
 from .encoding import Encoding
 from .models import ModelConfig, build_model
@@ -42,8 +43,7 @@ def write(scorer: Scorer, folder: str | Path) -> None:
     codes, rows = scorer.references
     tensors["codes.points"], tensors["codes.typical"] = codes.points, codes.typical
     if rows is not None:
-        tensors["rows.points"] = rows.neighbours.points
-        tensors["rows.typical"] = rows.neighbours.typical
+        tensors["rows.kept"], tensors["rows.typical"] = rows.kept, rows.neighbours.typical
         if rows.directions is not None:
             tensors["rows.directions"] = rows.directions
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
@@ -93,7 +93,7 @@ def read(folder: str | Path, device: str = "auto") -> dict[str, Any]:
     return {
         "encoding": encoding,
         "model": model.to(place).eval(),
-        "references": _references(tensors, encoding.layout.numeric, place),
+        "references": _references(tensors, encoding.layout, place),
         "config": config,
         "statistics": ColumnStatistics(**statistics),
         "weighted": _weighted(weighted, place) if weighted else None,
@@ -107,12 +107,12 @@ def read(folder: str | Path, device: str = "auto") -> dict[str, Any]:
 
 
 def _references(
-    tensors: Mapping[str, torch.Tensor], numeric: int, place: torch.device
+    tensors: Mapping[str, torch.Tensor], layout: Layout, place: torch.device
 ) -> References:
     codes = Neighbours(tensors["codes.points"], tensors["codes.typical"])
     rows, kept = None, _with_prefix(tensors, "rows.")
     if kept:
-        rows = Rows(kept["points"], kept["typical"], kept.get("directions"), numeric).to(place)
+        rows = Rows(kept["kept"], kept["typical"], kept.get("directions"), layout).to(place)
     return References(codes.to(place), rows)
 
 

@@ -153,9 +153,8 @@ def test_a_change_is_the_first_reason(scorer: Scorer, kind: str, name: str) -> N
     assert told == {f"{name} {value} is new: in training it was always {usual}"}
 
 
-@pytest.mark.parametrize("kind", DISTANCES)
-def test_distances_have_no_columns(scorer: Scorer, kind: str) -> None:
-    one = replace(scorer, score_kind=kind)
+def test_the_latent_distance_has_no_columns(scorer: Scorer) -> None:
+    one = replace(scorer, score_kind="latent_distance")
     assert not one.explain(changed(table(50, 3), "site")).contributions.any()
 
 

@@ -218,7 +218,7 @@ def test_every_kind_of_cell_and_score_is_told(scorer: Scorer) -> None:
     rows["express"][2] = "yes"
     rows["weight"][3] = np.nan
     below, unseen, express, missing, _ = reasons(scorer, rows)
-    if scorer.score_kind in ("latent_distance", "row_distance"):
+    if scorer.score_kind == "latent_distance":
         assert {text for told in (below, unseen, express) for text in told} == {LATENT}
         return
     told = re.fullmatch(r"weight 60 is (?:far )?below the expected ([\d.]+)", below[0])

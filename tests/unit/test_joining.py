@@ -152,9 +152,8 @@ def test_the_latent_part_is_what_the_joined_latent_scores_add(scorer: Scorer) ->
     data = odd_table(300, 4)
     raw, usual = scorer.raw_scores(data), scorer.raw_scores(table(120, 1))
     expected = (raw.kl - usual.kl.mean()) / mad(usual.elbo_score)
-    for name in ("latent_distance", "row_distance"):
-        distance, typical = getattr(raw, name), getattr(usual, name)
-        expected += (distance - typical.mean()) / mad(typical)
+    distance = raw.latent_distance - usual.latent_distance.mean()
+    expected += distance / mad(usual.latent_distance)
     combined = replace(scorer, score_kind="combined").explain(data).latent
     np.testing.assert_allclose(combined, expected, rtol=1e-9, atol=1e-9)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from pipeline import VAEDetector
 from vae_core.bending import bend
 from vae_core.columns import Layout
-from vae_core.neighbours import Neighbours
+from vae_core.neighbours import WIDE, Neighbours
 from vae_core.rows import DIRECTIONS, MOST_ROWS, Rows
 from vae_core.scorer import Scorer, check_score_of
 
@@ -49,8 +50,8 @@ def test_wide_rows_lie_about_as_far_apart_along_directions(columns: int) -> None
 
 def test_a_bounded_number_is_kept_drawn_by_the_seed() -> None:
     train = normal(3000, 4)
-    first, same, other = (Rows.of(train, layout(4), seed).neighbours.points for seed in (1, 1, 2))
-    assert first.shape == (1, MOST_ROWS, layout(4).width)
+    first, same, other = (Rows.of(train, layout(4), seed).kept for seed in (1, 1, 2))
+    assert first.shape == (MOST_ROWS, layout(4).width)
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
@@ -86,6 +87,50 @@ def test_a_hole_between_pockets_is_found_though_no_column_is_odd_there() -> None
     detector = VAEDetector(training=FAST, score="row_distance", random_state=0).fit(ring)
     assert detector.p_values(np.zeros((1, 2)))[0] < 0.01
     assert detector.p_values(ring).mean() > 0.4
+
+
+@pytest.mark.parametrize("columns", [5, 60])
+def test_columns_share_the_distance_by_how_they_differ_from_rows_nearby(columns: int) -> None:
+    train, others = normal(800, columns), normal(40, columns, seed=1)
+    rows = Rows.of(train, layout(columns))
+    found = rows.shares(others)
+    assert found.shape == (40, columns)
+    here, away = (bend(x, columns).double().numpy() for x in (train, others))
+    near = here[cKDTree(here).query(away, k=WIDE)[1]]
+    wanted = ((away[:, None] - near) ** 2).mean(1)[:, :columns]
+    np.testing.assert_allclose(found, wanted / wanted.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
+    same = Rows.of(train[:1].expand(30, -1), layout(columns)).shares(train[:1])
+    torch.testing.assert_close(same, torch.full((1, columns), 1.0 / columns).double())
+
+
+def test_cells_of_a_column_are_counted_together() -> None:
+    """Two numbers, a binary column, one of three categories; the second number may be missing."""
+    wide = Layout(numeric=2, binary=1, categories=(3,), nullable=(1,))
+    assert wide.column_of_cell.tolist() == [0, 1, 2, 3, 3, 3, 1, 4]
+    train = torch.zeros(30, wide.width)
+    train[:, 3] = train[:, 6] = 1.0
+    odd = train[:1].clone()
+    odd[0, 3:5] = torch.tensor([0.0, 1.0])  # another category: two cells differ by 1
+    odd[0, 6] = 0.0  # missing: one
+    torch.testing.assert_close(
+        Rows.of(train, wide).shares(odd), torch.tensor([[0.0, 1.0, 0.0, 2.0]]).double() / 3
+    )
+
+
+@pytest.mark.parametrize("score", ["row_distance", "combined"])
+def test_explanations_add_up_and_name_the_odd_column(score: str) -> None:
+    x = np.random.default_rng(0).normal(size=(600, 4))
+    x = np.c_[x, np.full(600, 7.0)]  # a constant column
+    detector = VAEDetector(training=FAST, score=score, random_state=0).fit(x)
+    odd = x[:50].copy()
+    odd[:, 2] += 8.0
+    shares, frame = detector.explain(odd), detector.score_frame(odd)
+    total = shares.sum(1) + frame["latent"] + detector.expected_
+    np.testing.assert_allclose(total, frame["anomaly_score"], rtol=1e-9)
+    assert (shares.argmax(1) == 2).mean() > 0.9
+    if score == "row_distance":
+        assert not frame["latent"].any()
+        np.testing.assert_allclose(detector.explain(x).mean(0), 0.0, atol=0.2)
 
 
 def test_missing_cells_are_a_part_of_the_row() -> None:
