@@ -29,6 +29,7 @@ _LOCAL = 0.35  # share of a picture's error in a ninth of it from which it is sa
 _MOST = 0.75  # share of the error from which a place is called brighter, or darker
 _ROUNDING = 1e-9
 _FAR = 3.0
+_NEAR = 1.0  # standard deviations within which a number is as expected
 _COMMON = 0.5
 _RARE_ONES = "(other)"  # what the encoding calls all categories too rare for a place of their own
 
@@ -57,9 +58,9 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
     """The strongest reasons for each row's score, in words.
 
     Only what pushes a score up is a reason, and what adds less than 2 % of all that does is
-    left out, so a row may have fewer than `top`. The latent part (the row as a whole lies
-    where the model saw few rows) is told last, and only where it
-    outweighs all columns together.
+    left out, so a row may have fewer than `top`. That the row as a whole lies where training saw
+    few is told last, and only where the latent part outweighs all columns together, or every
+    column that is told is about as expected.
 
     Args:
         scorer: explains, and says what it expected.
@@ -90,6 +91,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
     for row, line in enumerate(parts):
         worth = line[line > 0].sum() * _SMALL_SHARE
         told: list[str] = []
+        usual = image is None
         for column in np.argsort(-line, kind="stable"):
             name = names[column]
             if line[column] <= max(worth, _ROUNDING) or len(told) == top:
@@ -104,13 +106,17 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
                 continue
             value, wanted = data[name][row], expected[name][row]
             if name in probability:
-                told.append(say_category(name, value, wanted, float(probability[name][row])))
+                chance = float(probability[name][row])
+                told.append(say_category(name, value, wanted, chance))
+                usual &= chance >= _COMMON
             elif name in distances:
                 told.append(say_number(name, value, wanted, bool(distances[name][row] > _FAR)))
+                usual &= not _missing(value) and bool(distances[name][row] <= _NEAR)
             else:
                 told.append(say_constant(name, value, wanted))
+                usual = False
         columns = line[:-1]
-        if line[-1] > columns[columns > 0].sum():
+        if line[-1] > columns[columns > 0].sum() or (told and usual):
             told = [*told[: top - 1], latent]
         out.append(told)
     return out

@@ -35,7 +35,7 @@ from vae_core import (
 from vae_core.batches import binarised
 from vae_core.models import MODELS, Model
 
-CANDIDATES = 8192  # training rows whose codes may be kept
+CANDIDATES = 8192  # training rows that may be kept, and their codes
 
 Data = Mapping[str, np.ndarray]
 Reporter = Callable[[dict[str, float]], None]
@@ -133,7 +133,7 @@ def fit_scorer(
 
     Args:
         rows: training rows, (N,) per column; with a stream, a uniform sample of its rows, which
-            encodings, codes and the latent's fit are content with.
+            encodings, references and the latent's fit are content with.
         validation: rows for early stopping, means and the joins' units; neither trained on nor
             calibrated on.
         columns: role and nullability by name.

@@ -208,7 +208,7 @@ class TrainSettings(Section):
     clip_norm: float = Field(50.0, gt=0, description="largest gradient norm per member")
     trim: float = Field(0.0, ge=0, lt=1, description="share of each batch, its worst, left out")
     forget: float = Field(
-        0.0, ge=0, lt=1, description="share of training codes, the oddest, not measured to"
+        0.0, ge=0, lt=1, description="share of training rows, the oddest, not measured to"
     )
     binarise: bool = Field(False, description="pixels are drawn as 0 or 1 at every sight")
     precision: Literal["auto", "bf16", "fp32"] = Field(

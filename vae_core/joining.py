@@ -54,5 +54,5 @@ JOINS: dict[str, Weights] = {
     "combined": _sum,  # the sum of all four
 }
 SCORE_KINDS = (*SINGLE_SCORES, *JOINS)
-# the kinds that cannot do without the distances to training codes and rows
-OF_DISTANCE = ("latent_distance", "row_distance", "combined")
+# the kinds that cannot do without the distance to training rows
+OF_ROWS = ("row_distance", "combined")

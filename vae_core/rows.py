@@ -19,7 +19,8 @@ from .neighbours import WIDE, Neighbours, some, typical_of
 MOST_ROWS = 1024
 # Of wider rows distances are those along so many random directions, within about a tenth.
 DIRECTIONS = 32
-NOTHING = 1e-9  # what rounding leaves of a squared distance of 0
+# cells compared with others at a time
+AT_ONCE = 2**22
 
 
 class Rows:
@@ -68,17 +69,21 @@ class Rows:
         They sum to 1, and are equal where those rows are the same. By the nearest row alone they
         would be chance.
         """
-        bent, kept = bend(x, self.layout.numeric).double(), self.kept.double()
-        wide = min(WIDE, len(kept))
-        nearest = torch.cdist(bent, kept).topk(wide, largest=False, sorted=False).indices
-        among = bent.new_zeros(len(x), len(kept)).scatter_(1, nearest, 1.0 / wide)
-        cells = bent.square() - 2.0 * bent * (among @ kept) + among @ kept.square()
-        cells = cells.clamp_min(0.0)
-        places = torch.from_numpy(self.layout.column_of_cell).to(x.device)
-        columns = cells.new_zeros(len(x), self.layout.columns + 1)  # the last one is of padding
-        columns = columns.index_add_(1, places, cells)[:, :-1]
+        bent = bend(x, self.layout.numeric)
+        along, places = self.neighbours.points[0], torch.from_numpy(self.layout.column_of_cell)
+        wide = min(WIDE, len(along))
+        parts = []
+        # the nearest are those of `distance`; pair by pair, so that they do not depend on the batch
+        for part in bent.split(max(1, AT_ONCE // (WIDE * x.shape[1]))):
+            exactly = "donot_use_mm_for_euclid_dist"
+            away = torch.cdist(_along(part, self.directions), along, compute_mode=exactly)
+            near = self.kept[away.topk(wide, largest=False, sorted=False).indices]
+            cells = (part[:, None] - near).double().square().sum(1)
+            columns = cells.new_zeros(len(part), self.layout.columns + 1)  # the last is of padding
+            parts.append(columns.index_add_(1, places.to(x.device), cells)[:, :-1])
+        columns = torch.cat(parts)
         whole = columns.sum(1, keepdim=True)
-        return torch.where(whole > NOTHING, columns / whole, 1.0 / self.layout.columns)
+        return torch.where(whole > 0, columns / whole, 1.0 / self.layout.columns)
 
     def to(self, device: torch.device) -> Rows:
         directions = None if self.directions is None else self.directions.to(device)

@@ -21,7 +21,7 @@ from .calibration import NotCalibratedError, Threshold, conformal_cut, p_values
 from .columns import Layout
 from .encoding import Encoding
 from .heat import Heat, heat
-from .joining import JOINED, JOINS, OF_DISTANCE, SCORE_KINDS, robust_scale
+from .joining import JOINED, JOINS, OF_ROWS, SCORE_KINDS, robust_scale
 from .models import Model, ModelConfig
 from .references import References
 from .regret import STEPS, likelihood_regret
@@ -45,8 +45,8 @@ class RawScores(NamedTuple):
         elbo_score: −elbo plus the validation mean of each missing cell.
         kl: nats per row.
         latent_distance: to training codes near it; about 1 is usual.
-        row_distance: to training rows near it; about 1 is usual, and 0 where it tells
-            nothing, see `Rows.fit`.
+        row_distance: to training rows near it; about 1 is usual, unless most rows repeat others.
+            0 where it tells nothing, see `Rows.fit`.
         latent: the part of the primary score that belongs to no column, KL and latent distance,
             above its validation mean.
     """
@@ -110,7 +110,8 @@ class Scorer:
         metadata: JSON the owner attaches (rows that calibrated it, code version, …).
 
     Raises:
-        ValueError: the score kind is unknown, or needs an ELBO that the model does not have.
+        ValueError: the score kind is unknown, is not of such rows, or needs an ELBO that the model
+            does not have.
     """
 
     encoding: Encoding
@@ -221,7 +222,7 @@ class Scorer:
         return Explanation(contributions, latent, float(expected[0]), self.names)
 
     def _explained(self, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts = self._parts(data, every=False, explained=True)
+        parts = self._parts(data, every=False, explained=self.score_kind in OF_ROWS)
         weights = self._weights(parts)
         contributions = sum(
             w[:, None] * s.contributions for w, s in zip(weights, parts.scores, strict=True)
@@ -365,7 +366,11 @@ class Scorer:
 
     def _parts(self, data: Data, every: bool = True, explained: bool = False) -> RowScores:
         ratio = self.score_kind == RATIO
-        references = self.references if every or self.score_kind in OF_DISTANCE else None
+        references: References | None = None
+        if every or self.score_kind in OF_ROWS:
+            references = self.references
+        elif self.score_kind == "latent_distance":
+            references = self.references._replace(rows=None)
         parts = RowScores.of(
             self.encoding, self.model, references, data, self.statistics, ratio, explained
         )
@@ -415,7 +420,7 @@ def check_score_of(kind: str, layout: Layout) -> None:
     """Whether rows of a layout can have scores of this kind.
 
     Raises:
-        ValueError: it is of pictures, and they are none, or the other way round.
+        ValueError: it is of pictures, and they are none, or of tables without conditions.
     """
     if kind == RATIO and not layout.image:
         raise ValueError(f"score {RATIO!r} is of pictures, and no column is an image")
@@ -434,5 +439,5 @@ def check_score_kind(kind: str, has_elbo: bool, variant: str) -> None:
     if (kind in ("elbo", RATIO, WEIGHTED) or kind in JOINS) and not has_elbo:
         raise ValueError(
             f"score {kind!r} needs an ELBO, and a model of variant {variant!r} has none: "
-            "use score 'reconstruction_error' or 'latent_distance', or variant 'vae'"
+            "use 'reconstruction_error', 'latent_distance' or 'row_distance', or variant 'vae'"
         )

@@ -61,8 +61,8 @@ class TrainConfig:
             counting; training ends when no member counts.
         clip_norm: largest gradient norm per member.
         trim: share of each batch, its worst rows, that is not learned from.
-        forget: share of the training codes, those of the most abnormal rows, that the latent
-            distance is not measured to: twenty anomalies in training vouch for their like.
+        forget: share of the training rows, the most abnormal, that distances are not measured to:
+            twenty anomalies in training vouch for their like.
         binarise: pictures are drawn from their grey values each time they are seen, each pixel 1
             with the probability of its value; of the validation pictures, once.
         precision: of the networks, "fp32", "bf16" or "auto": bf16 on cards that have it, and for

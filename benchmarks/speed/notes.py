@@ -48,7 +48,7 @@ LINES = """
   the product. Where no score wants the distances (`score: elbo`,
   `either`, …) they are not computed.
 - **The distance to training rows** goes the same way, to half as many of them, and along 32 random
-  directions at most, so that its cost does not grow with the columns.
+  directions at most, so that the cost of the search does not grow with the columns.
 - **The next piece of a night is read and scored while one is written**; its content hash is made of
   the hashes of its files, which are known, where all cells used to be read again (1.5 µs a row).
 - **A scan holds one file and a group or two of its rows**: by default pyarrow reads five files and

@@ -44,7 +44,7 @@ def run(rows: Tensor, repetitions: int) -> dict[str, float]:
         "torch.asinh of them, for comparison": lambda: torch.asinh(x),
         "distance to the codes": lambda: codes.distance(mu),
         "distance to the rows": lambda: near.distance(x),
-        "one long search for it, for comparison": lambda: torch.cdist(mu, points).topk(
+        "one long search for the codes, for comparison": lambda: torch.cdist(mu, points).topk(
             WIDE, largest=False
         ),
         "encoder": lambda: model.encode(x[None]),

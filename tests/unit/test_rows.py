@@ -10,6 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from pipeline import VAEDetector
+from pipeline.explain import LATENT, reasons
 from vae_core.bending import bend
 from vae_core.columns import Layout
 from vae_core.neighbours import WIDE, Neighbours
@@ -87,6 +88,10 @@ def test_a_hole_between_pockets_is_found_though_no_column_is_odd_there() -> None
     detector = VAEDetector(training=FAST, score="row_distance", random_state=0).fit(ring)
     assert detector.p_values(np.zeros((1, 2)))[0] < 0.01
     assert detector.p_values(ring).mean() > 0.4
+    (told,) = reasons(detector.scorer_, detector.columns_of(np.zeros((1, 2))))
+    assert told[-1] == LATENT
+    (told,) = reasons(detector.scorer_, detector.columns_of(np.array([[9.0, 0.0]])))
+    assert LATENT not in told
 
 
 @pytest.mark.parametrize("columns", [5, 60])
@@ -96,11 +101,27 @@ def test_columns_share_the_distance_by_how_they_differ_from_rows_nearby(columns:
     found = rows.shares(others)
     assert found.shape == (40, columns)
     here, away = (bend(x, columns).double().numpy() for x in (train, others))
-    near = here[cKDTree(here).query(away, k=WIDE)[1]]
+    along = np.eye(here.shape[1]) if rows.directions is None else rows.directions.double().numpy()
+    near = here[cKDTree(here @ along).query(away @ along, k=WIDE)[1]]
     wanted = ((away[:, None] - near) ** 2).mean(1)[:, :columns]
     np.testing.assert_allclose(found, wanted / wanted.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
     same = Rows.of(train[:1].expand(30, -1), layout(columns)).shares(train[:1])
     torch.testing.assert_close(same, torch.full((1, columns), 1.0 / columns).double())
+
+
+def test_shares_do_not_depend_on_the_batch() -> None:
+    """Many rows of few values lie equally far: the same ones have to count."""
+    rng = torch.Generator().manual_seed(0)
+    train = torch.randint(0, 3, (900, 8), generator=rng).float()
+    rows, others = Rows.of(train, layout(8)), train[:200] + torch.eye(8)[torch.arange(200) % 8]
+    whole = rows.shares(others)
+    assert torch.equal(torch.cat([rows.shares(one[None]) for one in others]), whole)
+    assert torch.equal(rows.shares(others.flip(0)).flip(0), whole)
+    wide = normal(30, 3000)
+    rows = Rows.of(normal(1000, 3000, seed=1), layout(3000))
+    torch.testing.assert_close(
+        torch.cat([rows.shares(part) for part in wide.split(7)]), rows.shares(wide)
+    )
 
 
 def test_cells_of_a_column_are_counted_together() -> None:
