@@ -78,7 +78,7 @@ class Rows:
             exactly = "donot_use_mm_for_euclid_dist"
             away = torch.cdist(_along(part, self.directions), along, compute_mode=exactly)
             near = self.kept[away.topk(wide, largest=False, sorted=False).indices]
-            cells = (part[:, None] - near).double().square().sum(1)
+            cells = (part[:, None] - near).square_().sum(1).double()
             columns = cells.new_zeros(len(part), self.layout.columns + 1)  # the last is of padding
             parts.append(columns.index_add_(1, places.to(x.device), cells)[:, :-1])
         columns = torch.cat(parts)
