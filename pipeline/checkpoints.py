@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,6 +61,16 @@ def checkpoint(home: Home, name: str, key: str) -> Iterator[Path]:
     file = folder / f"{key}.safetensors"
     yield file
     file.unlink(missing_ok=True)
+    _remove_parts(file)
+
+
+def _remove_parts(file: Path) -> None:
+    """Remove what processes that were killed while they wrote it have left of a training's file."""
+    for part in file.parent.glob(f"{file.name}.*.part"):
+        try:
+            os.kill(int(part.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:

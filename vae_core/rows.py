@@ -64,10 +64,10 @@ class Rows:
         return self.neighbours.distance(_along(bent, self.directions)[None])[0]
 
     def shares(self, x: Tensor) -> Tensor:
-        """(N, D) what each column has in the squared distances to the nearest twenty kept rows.
+        """(N, D) what each column has in the differences from the nearest twenty kept rows.
 
         They sum to 1, and are equal where those rows are the same. By the nearest row alone they
-        would be chance.
+        would be chance, and by squares a few rare cells would outshout the others.
         """
         bent = bend(x, self.layout.numeric)
         along, places = self.neighbours.points[0], torch.from_numpy(self.layout.column_of_cell)
@@ -78,7 +78,7 @@ class Rows:
             exactly = "donot_use_mm_for_euclid_dist"
             away = torch.cdist(_along(part, self.directions), along, compute_mode=exactly)
             near = self.kept[away.topk(wide, largest=False, sorted=False).indices]
-            cells = (part[:, None] - near).square_().sum(1).double()
+            cells = (part[:, None] - near).abs_().sum(1).double()
             columns = cells.new_zeros(len(part), self.layout.columns + 1)  # the last is of padding
             parts.append(columns.index_add_(1, places.to(x.device), cells)[:, :-1])
         columns = torch.cat(parts)

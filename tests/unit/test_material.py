@@ -152,3 +152,22 @@ def test_a_checkpoint_outlives_errors_but_not_its_time(tmp_path: Path) -> None:
     os.utime(file, (old, old))
     with checkpoint(home, "shop", "two"):
         assert not file.exists()
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_work(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with checkpoint(Home(tmp_path), "shop", "one") as file:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"state")
+        left, being_written = (
+            file.with_name(f"{file.name}.{pid}.part") for pid in (ended.pid, os.getpid())
+        )
+        left.write_bytes(b"half")
+        being_written.write_bytes(b"half")
+    assert not file.exists() and not left.exists()
+    assert being_written.exists(), "another training of the same rows is at it"

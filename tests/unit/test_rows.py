@@ -103,7 +103,7 @@ def test_columns_share_the_distance_by_how_they_differ_from_rows_nearby(columns:
     here, away = (bend(x, columns).double().numpy() for x in (train, others))
     along = np.eye(here.shape[1]) if rows.directions is None else rows.directions.double().numpy()
     near = here[cKDTree(here @ along).query(away @ along, k=WIDE)[1]]
-    wanted = ((away[:, None] - near) ** 2).mean(1)[:, :columns]
+    wanted = np.abs(away[:, None] - near).mean(1)[:, :columns]
     np.testing.assert_allclose(found, wanted / wanted.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
     same = Rows.of(train[:1].expand(30, -1), layout(columns)).shares(train[:1])
     torch.testing.assert_close(same, torch.full((1, columns), 1.0 / columns).double())
