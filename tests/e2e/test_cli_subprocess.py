@@ -61,7 +61,7 @@ def test_help_is_there_at_once(tmp_path: Path) -> None:
         assert vae_anomaly("--help", folder=tmp_path).returncode == 0
         return time.monotonic() - started
 
-    assert min(seconds() for _ in range(3)) < 2.0
+    assert min(seconds() for _ in range(3)) < 1.0
 
 
 def test_errors_are_messages(tmp_path: Path) -> None:
