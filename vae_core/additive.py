@@ -125,7 +125,13 @@ class RowScores(NamedTuple):
             kl=terms.kl,
             elbo_score=elbo_score,
             error=additive(error / columns, statistics.error_term / columns, none, 0.0),
-            latent_distance=_whole(terms.latent_distance, statistics.latent_distance, columns),
+            latent_distance=AdditiveScore(
+                total=terms.latent_distance,
+                terms=np.broadcast_to(0.0, error.shape),
+                means=np.zeros(columns),
+                latent=terms.latent_distance - statistics.latent_distance,
+                expected=statistics.latent_distance,
+            ),
             row_distance=AdditiveScore(
                 total=terms.row_distance,
                 terms=_row_terms(references, terms, explained),
@@ -172,17 +178,6 @@ def _row_terms(references: References | None, terms: ColumnTerms, explained: boo
     shares = rows.shares(terms.x.to(rows.kept.device)).cpu().numpy()
     constant = terms.error.shape[1] - shares.shape[1]
     return np.pad(shares * terms.row_distance[:, None], ((0, 0), (0, constant)))
-
-
-def _whole(total: np.ndarray, mean: float, columns: int) -> AdditiveScore:
-    """A score (N,) that belongs to no column."""
-    return AdditiveScore(
-        total=total,
-        terms=np.broadcast_to(0.0, (len(total), columns)),
-        means=np.zeros(columns),
-        latent=total - mean,
-        expected=mean,
-    )
 
 
 def column_statistics(

@@ -70,17 +70,18 @@ class Rows:
         would be chance, and by squares a few rare cells would outshout the others.
         """
         bent = bend(x, self.layout.numeric)
-        along, places = self.neighbours.points[0], torch.from_numpy(self.layout.column_of_cell)
+        along = self.neighbours.points[0]
+        places = torch.from_numpy(self.layout.column_of_cell).to(x.device)
+        exactly = "donot_use_mm_for_euclid_dist"
         wide = min(WIDE, len(along))
         parts = []
         # the nearest are those of `distance`; pair by pair, so that they do not depend on the batch
         for part in bent.split(max(1, AT_ONCE // (WIDE * x.shape[1]))):
-            exactly = "donot_use_mm_for_euclid_dist"
             away = torch.cdist(_along(part, self.directions), along, compute_mode=exactly)
             near = self.kept[away.topk(wide, largest=False, sorted=False).indices]
             cells = (part[:, None] - near).abs_().sum(1).double()
             columns = cells.new_zeros(len(part), self.layout.columns + 1)  # the last is of padding
-            parts.append(columns.index_add_(1, places.to(x.device), cells)[:, :-1])
+            parts.append(columns.index_add_(1, places, cells)[:, :-1])
         columns = torch.cat(parts)
         whole = columns.sum(1, keepdim=True)
         return torch.where(whole > 0, columns / whole, 1.0 / self.layout.columns)

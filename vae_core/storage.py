@@ -32,22 +32,22 @@ def write(scorer: Scorer, folder: str | Path) -> None:
     """Write `scorer.json` and `scorer.safetensors`; the JSON last, so that it vouches."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{k}": v.cpu().contiguous() for k, v in scorer.model.state_dict().items()}
+    tensors = {f"model.{k}": v for k, v in scorer.model.state_dict().items()}
     for name, values in scorer.calibration.items():
         tensors[f"calibration.{name}"] = torch.from_numpy(values)
     for name, value in scorer.statistics._asdict().items():
         tensors[f"statistics.{name}"] = torch.as_tensor(value, dtype=torch.float64)
     if scorer.weighted is not None:
         for name, value in scorer.weighted._asdict().items():
-            tensors[f"weighted.{name}"] = torch.as_tensor(value).cpu().contiguous()
+            tensors[f"weighted.{name}"] = torch.as_tensor(value)
     codes, rows = scorer.references
     tensors["codes.points"], tensors["codes.typical"] = codes.points, codes.typical
     if rows is not None:
         tensors["rows.kept"], tensors["rows.typical"] = rows.kept, rows.neighbours.typical
         if rows.directions is not None:
             tensors["rows.directions"] = rows.directions
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, folder / "scorer.safetensors")
+    saved = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(saved, folder / "scorer.safetensors")
     document = {
         "schema_version": SCHEMA_VERSION,
         "columns": scorer.encoding.to_dict(),
