@@ -34,11 +34,8 @@ MODELLED: dict[str, dict[str, Any]] = {
     "autoregressive prior": {"variant": "discrete", "prior": "autoregressive"},
     "conditional prior": {"variant": "conditional", "prior": "conditional"},
 }
-EVERY_DAY = {("flow", "table")}
 CASES = [
-    pytest.param(
-        name, rows, id=f"{name}-{rows}", marks=() if (name, rows) in EVERY_DAY else pytest.mark.slow
-    )
+    pytest.param(name, rows, id=f"{name}-{rows}")
     for name in MODELLED
     for rows in ("table", "pictures")
 ]
@@ -105,6 +102,7 @@ def settings(name: str, rows: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "rows"), CASES)
 def test_from_files_to_a_registered_model(

@@ -375,7 +375,7 @@ def test_peers_get_standardised_numbers() -> None:
         "and a pair with a latent of 4",
         "a bootstrap for each member",
         "worst 10 % by a slow average left out",
-        "worst 10 % left out twice",
+        pytest.param("worst 10 % left out twice", marks=pytest.mark.slow),  # three trainings
         "quantile transform of every column",
         "near-duplicate columns left out",
     ],

@@ -13,7 +13,7 @@ from vae_core.models import MODELS
 from vae_core.references import References
 from vae_core.scores import row_terms
 
-SHAPES = [(8, 8, 1), (8, 8, 3)]
+SHAPES = [(5, 4, 1), (5, 4, 3)]
 
 
 def _encoded(shape: tuple[int, int, int], binary: bool = False) -> tuple[Encoding, torch.Tensor]:

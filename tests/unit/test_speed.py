@@ -38,6 +38,7 @@ def test_the_core_needs_torch_alone(tmp_path: Path) -> None:
     assert "pandas is not installed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_core_is_measured_and_the_page_written(tmp_path: Path) -> None:
     speed.main(["core", "--quick", "--device", "cpu", "--results", str(tmp_path)])
     found = json.loads((tmp_path / speed.FILE).read_text())["core"]
