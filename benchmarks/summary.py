@@ -33,25 +33,27 @@ def comparison(
     methods = [m for m in METHODS if m in set(kept.method)]
     auroc = statistics.per_set(kept, "auroc")[methods]
     precision = statistics.per_set(kept, "average_precision")[methods]
-    lines = [f"Seeds {listed(sorted(kept.seed.unique()))}; {len(auroc)} sets; AUROC per set.", ""]
+    lines = [f"Seeds {listed(sorted(kept.seed.unique()))}; {len(auroc)} sets.", ""]
     for method in left_out:
         lines += markdown.paragraph(_in_part(done, method, ours))
     if absent:
         lines += markdown.paragraph(f"Without runs: {listed(absent)}.")
-    rows = [[name, *markdown.best_bold(row)] for name, row in auroc.iterrows()]
-    rows.append(["**mean AUROC**", *markdown.best_bold(auroc.mean())])
-    rows.append(["**mean AP**", *markdown.best_bold(precision.mean())])
-    rows += [
-        [f"mean rank, {name}", *(f"{statistics.mean_ranks(t)[m]:.2f}" for m in methods)]
-        for name, t in (("AUROC", auroc), ("AP", precision))
-    ]
-    lines += markdown.table(["set", *methods], rows)
+    lines += _per_set("AUROC", auroc) + _per_set("AP", precision)
     if ours in methods and len(methods) > 1:
         lines += against_peers(kept, auroc, precision, ours)
         lines += where_peers_win(kept, auroc, ours)
     if picture and len(methods) > 2:
         lines += ranked(auroc, ours, picture)
     return lines
+
+
+def _per_set(metric: str, table: pd.DataFrame) -> list[str]:
+    """A table of one metric: a line a set, then means and mean ranks; the best of a line bold."""
+    ranks = statistics.mean_ranks(table)[table.columns]
+    rows = [[name, *markdown.best_bold(row)] for name, row in table.iterrows()]
+    rows.append([f"**mean {metric}**", *markdown.best_bold(table.mean())])
+    rows.append([f"mean rank, {metric}", *(f"{rank:.2f}" for rank in ranks)])
+    return markdown.table([f"{metric}: set", *table.columns], rows)
 
 
 def _in_part(done: pd.DataFrame, method: str, ours: str) -> str:
