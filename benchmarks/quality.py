@@ -114,7 +114,7 @@ def section(results: Path, images: Path) -> Section:
 
 def oneclass_floors(done: pd.DataFrame) -> list[Floor]:
     kept, _ = statistics.complete(done, OURS)
-    if OURS not in set(kept.method):
+    if OURS not in set(kept.method) or kept.method.nunique() == 1:
         return []
     auroc = statistics.per_set(kept, "auroc")
     floors = []

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import nights, sketches, tally, verdict
-from pipeline.explain import number, percent
 from pipeline.frames import inputs, to_columns
 from pipeline.guarantee import NIGHT_CONFIDENCE, beta_binomial_interval, effective_rank
 from pipeline.made import made
+from pipeline.wording import number, percent
 
 if TYPE_CHECKING:
     from pipeline.config import Config

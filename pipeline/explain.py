@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pipeline.wording import number, percent, quoted
+from vae_core import canonical, is_missing
+
 if TYPE_CHECKING:
     from vae_core import Encoding
 
@@ -69,7 +72,8 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
 
     Returns:
         N lists of at most `top` sentences' worth of text, strongest first; a list is empty
-        only where nothing raised the score. Each begins with its column's name.
+        only where nothing raised the score. Each begins with its column's name, but the one of
+        the row as a whole.
     """
     explained = scorer.explain(data)
     expected, probability = _expectation(scorer, data)
@@ -111,7 +115,7 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
                 usual &= chance >= _COMMON
             elif name in distances:
                 told.append(say_number(name, value, wanted, bool(distances[name][row] > _FAR)))
-                usual &= not _missing(value) and bool(distances[name][row] <= _NEAR)
+                usual &= not is_missing(value) and bool(distances[name][row] <= _NEAR)
             else:
                 told.append(say_constant(name, value, wanted))
                 usual = False
@@ -146,12 +150,13 @@ def say_category(name: str, value: Any, expected: Any, probability: float) -> st
         For instance "service 'ftp' is unlikely here (0.2 %): expected is 'http'".
     """
     wanted = "a rare value" if expected == _RARE_ONES else quoted(expected)
-    if _missing(value):
+    spelt = canonical(value)
+    if spelt is None:
         return f"{name} is missing: expected is {wanted}"
-    text = f"{name} {quoted(value)}"
+    text = f"{name} {quoted(spelt)}"
     if probability >= _COMMON:
         return f"{text} is expected, but only with {percent(probability)}"
-    if str(expected) == str(value):
+    if spelt == expected:
         return f"{text} is the likeliest here, but only with {percent(probability)}"
     return f"{text} is unlikely here ({percent(probability)}): expected is {wanted}"
 
@@ -168,7 +173,7 @@ def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
     Returns:
         For instance "src_bytes 9,120 is far above the expected 310".
     """
-    if _missing(value):
+    if is_missing(value):
         return f"{name} is missing: expected is about {number(expected)}"
     digits = 3
     shown, wanted = number(value), number(expected)
@@ -195,7 +200,7 @@ def say_picture(
         For instance "picture is unlike the training pictures, most in the upper left, where it is
         brighter than expected".
     """
-    given = [f"{n} {quoted(v)}" for n, v in conditions.items() if not _missing(v)]
+    given = [f"{n} {quoted(v)}" for n, v in conditions.items() if not is_missing(v)]
     whose = f" of {' and '.join(given)}" if given else ""
     text = f"{name} is unlike the training pictures{whose}"
     worst, share = _worst_square(error)
@@ -232,7 +237,7 @@ def say_constant(name: str, value: Any, usual: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if _missing(value):
+    if is_missing(value):
         return "missing"
     return quoted(value) if isinstance(value, str) else number(value)
 
@@ -246,49 +251,3 @@ def _distances(
     """
     here, there = encoding.encode(data)[0], encoding.encode(expected)[0]
     return {c.name: np.abs(here[:, i] - there[:, i]) for i, c in enumerate(encoding.numeric)}
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number as people write it: whole ones with separators, others to a few digits.
-
-    Args:
-        value: any real number.
-        digits: significant digits of a number that is not whole.
-
-    Returns:
-        Such as "12", "5,400,000", "0.0312", "−3.5", "1.2e+09" beyond 15 digits.
-    """
-    x = float(value)
-    if not np.isfinite(x):
-        return "missing" if np.isnan(x) else ("∞" if x > 0 else "−∞")
-    size = abs(x)
-    if size >= 1e15 or 0 < size < 1e-4:
-        text = f"{x:.{digits - 1}e}"
-    elif x == round(x):
-        text = f"{x:,.0f}"
-    elif size >= 10.0 ** (digits - 1):
-        text = f"{x:,.{max(0, digits - 1 - int(np.floor(np.log10(size))))}f}"
-    else:
-        text = f"{x:.{digits}g}"
-    return "0" if text == "-0" else text.replace("-", "−", 1) if x < 0 else text
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] as a percentage that never rounds to a false 0 % or 100 %."""
-    if 0 < share < 0.001:
-        return "less than 0.1 %"
-    if 0.999 < share < 1:
-        return "more than 99.9 %"
-    figure = 100 * share
-    text = f"{figure:.1f}" if figure < 10 else f"{figure:.0f}"
-    return f"{text.removesuffix('.0')} %"
-
-
-def quoted(value: Any, longest: int = 60) -> str:
-    """A category in quotes, cut where it is too long to read in a sentence."""
-    text = str(value)
-    return f"'{text if len(text) <= longest else text[: longest - 1] + '…'}'"
-
-
-def _missing(value: Any) -> bool:
-    return value is None or bool(value != value)

@@ -54,7 +54,7 @@ class NightResult:
         alerts_level: the level q of "fdr", else alpha; None as `alerts_by`.
         ingested, quarantined: rows of the files that the night covers.
         trouble: one line for each source with trouble.
-        labels: flags, or alerts by weights, against labels; None without a label column.
+        labels: flags, or alerts by weights, against labels; None where no row has one.
         report_path: of the HTML report.
         mlflow_run_id: of the run that records the night.
     """

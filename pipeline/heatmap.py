@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from pipeline.canvas import canvas
-from pipeline.explain import number
+from pipeline.wording import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

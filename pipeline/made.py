@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pipeline import sketches
 from pipeline.errors import SchemaError
-from pipeline.explain import number
 from pipeline.frames import inputs, to_columns
+from pipeline.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,8 +26,8 @@ DRAWN_SCORES = 200_000
 def record(lake: Lake, night: Night, scorer: Scorer, result: NightResult) -> str:
     """Record a night in MLflow, or find the run that does.
 
-    Logs the resolved config, the rows scored with a hash of their content, counts and rates as
-    metrics, the threshold, a histogram of the scores, and the report.
+    Logs the resolved config, the rows scored with a hash of the files they came from, counts and
+    rates as metrics, the threshold, a histogram of the scores, and the report.
 
     Args:
         lake: of the data set.
@@ -136,11 +136,11 @@ def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def _content_hash(lake: Lake, night: Night, scorer: Scorer) -> str:
-    """Hash of what was scored: the columns, and the hashes of all files that hold the rows."""
+    """Hash of what was scored: which rows, which columns, and all files that hold them."""
     hashes: set[str] = set()
     for batch in lake.scan("ingested", ["_source_hash"], night.selects):
         hashes.update(pc.unique(batch.column("_source_hash")).to_pylist())
-    told = [str(night.rows), *inputs(scorer.encoding), *sorted(hashes)]
+    told = [str(night.first), str(night.last), *inputs(scorer.encoding), *sorted(hashes)]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
 
 

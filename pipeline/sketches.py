@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.explain import number, percent
+from pipeline.wording import number, percent
 
 WIDTH, HEIGHT = 1000.0, 100.0
 

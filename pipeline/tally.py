@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from pipeline import fdr
 from pipeline.frames import is_anomaly, is_labelled
 from pipeline.tables import TIME
+from pipeline.verdict import by_weights
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
@@ -170,7 +171,7 @@ def against_labels(lake: Lake, night: Night) -> Labels | None:
     if label is None:
         return None
     table, where = "scores", night.selects & ds.field("is_anomaly")
-    if (night.closing or {}).get("alerts_by") == "weights":
+    if by_weights(night.closing or {}):
         table, where = "alerts", ds.field("night_id") == night.night_id
     flagged = [_ids(batch) for batch in lake.scan(table, ["_row_id"], where)]
     hits = np.concatenate(flagged) if flagged else np.empty(0, np.int64)

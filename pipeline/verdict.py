@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.explain import number, percent
+from pipeline.wording import number, percent
 
 if TYPE_CHECKING:
     from pipeline.config import Config

@@ -17,7 +17,7 @@ from .heat import Heat, heat
 from .joining import JOINED
 from .models import Model
 from .references import References
-from .scores import RowTerms, row_terms
+from .scores import RowTerms, in_chunks, row_terms
 
 
 class ColumnStatistics(NamedTuple):
@@ -134,7 +134,7 @@ class RowScores(NamedTuple):
             ),
             row_distance=AdditiveScore(
                 total=terms.row_distance,
-                terms=_row_terms(references, terms, explained),
+                terms=_row_terms(model, references, terms, explained),
                 means=statistics.row_term,
                 latent=none,
                 expected=float(statistics.row_term.sum()),
@@ -170,12 +170,14 @@ def additive(
     )
 
 
-def _row_terms(references: References | None, terms: ColumnTerms, explained: bool) -> np.ndarray:
+def _row_terms(
+    model: Model, references: References | None, terms: ColumnTerms, explained: bool
+) -> np.ndarray:
     """(N, D) what each column has in the distance to training rows; constant columns nothing."""
     rows = None if references is None else references.rows
     if rows is None or not explained:
         return np.broadcast_to(0.0 if rows is None else np.nan, terms.error.shape)
-    shares = rows.shares(terms.x.to(rows.kept.device)).cpu().numpy()
+    shares = in_chunks(model, terms.x, rows.shares, torch.float64).numpy()
     constant = terms.error.shape[1] - shares.shape[1]
     return np.pad(shares * terms.row_distance[:, None], ((0, 0), (0, constant)))
 
@@ -198,7 +200,7 @@ def column_statistics(
         error_term=error_term,
         kl=float(terms.kl.mean()),
         latent_distance=float(terms.latent_distance.mean()),
-        row_term=_row_terms(references, terms, explained=True).mean(0),
+        row_term=_row_terms(model, references, terms, explained=True).mean(0),
         complexity=_mean_complexity(encoding, terms.x),
         pixels=_pixel_means(encoding, model, terms.x),
     )

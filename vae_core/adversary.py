@@ -15,7 +15,6 @@ from torch.nn.functional import silu, softplus
 
 from .bending import bend
 from .columns import Layout
-from .corruption import cells_of
 from .gradients import tame
 from .likelihoods import Bernoulli, Mixed
 from .networks import ENCODERS, BatchedLinear
@@ -134,5 +133,5 @@ def _blank(layout: Layout, rows: Tensor) -> Tensor:
     seen = torch.ones_like(rows)
     for i, column in enumerate(layout.nullable):
         mask = layout.mask.start + i
-        seen[..., cells_of(layout, column)] = rows[..., mask : mask + 1]
+        seen[..., layout.cells(column)] = rows[..., mask : mask + 1]
     return rows * seen

@@ -62,7 +62,7 @@ class Best:
         """
         if torch.isinf(self.value).any():
             raise FloatingPointError(
-                "training never reached a finite validation objective; "
+                "a member never reached a finite validation objective in training; "
                 "look for absurd values in the training rows or lower the learning rate"
             )
         for kept, parameter in zip(self.kept, self.parameters, strict=True):

@@ -33,5 +33,7 @@ def is_missing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)
-    except TypeError:
+    except TypeError:  # NA
         return True
+    except ValueError:  # an array, of a picture
+        return False

@@ -14,6 +14,8 @@ import numpy as np
 
 from .constants import ConstantColumn
 
+WHITE = 255.0  # the largest value of a pixel
+
 
 @dataclass(frozen=True)
 class NumericColumn:
@@ -172,6 +174,14 @@ class Layout:
     def width(self) -> int:
         """W, a multiple of 8: other widths make matrix products depend on a row's position."""
         return round_up(self.condition.stop)
+
+    def cells(self, column: int) -> slice:
+        """Of one of the D columns, its mask left out."""
+        first = self.numeric + self.binary
+        if column < first:
+            return slice(column, column + 1)
+        one_hots = self.one_hots
+        return one_hots[column - first] if column - first < len(one_hots) else self.picture
 
     @property
     def column_of_cell(self) -> np.ndarray:

@@ -11,9 +11,7 @@ import zlib
 import numpy as np
 from torch import Tensor
 
-from .columns import Layout
-
-WHITE = 255.0
+from .columns import WHITE, Layout
 
 
 def complexity(layout: Layout, x: Tensor) -> np.ndarray:

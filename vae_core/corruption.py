@@ -51,7 +51,7 @@ class Corruption:
         if layout.nullable:
             blank = self._random(x, len(layout.nullable)) < self.drop
             for i, column in enumerate(layout.nullable):
-                cells = cells_of(layout, column)
+                cells = layout.cells(column)
                 x[..., cells] = torch.where(blank[..., i : i + 1], 0.0, x[..., cells])
             x[..., layout.mask] = torch.where(blank, 0.0, x[..., layout.mask])
         return x
@@ -59,9 +59,3 @@ class Corruption:
     def _random(self, x: Tensor, width: int, normal: bool = False) -> Tensor:
         make = torch.randn if normal else torch.rand
         return make(*x.shape[:-1], width, generator=self.generator, device=x.device)
-
-
-def cells_of(layout: Layout, column: int) -> slice:
-    """Encoded cells of one of the D columns."""
-    first = layout.numeric + layout.binary
-    return slice(column, column + 1) if column < first else layout.one_hots[column - first]

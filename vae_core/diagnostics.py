@@ -40,7 +40,8 @@ def diagnose(model: Model, x: Tensor) -> dict[str, Any]:
         collapsed: True where no latent is active in some member;
         latent_order: the first member's latents, most telling first: by KL, or by the spread of
             their means where they have no KL of their own; a categorical latent is one;
-        decoder_variance_at_bound: share of numeric columns whose variance is at its lower bound;
+        decoder_variance_at_bound: share of variances, of numeric columns or a picture's values,
+            that are at their lower bound;
         and, where there is a prior,
         kl_per_dimension: G values in nats, mean over rows and members, largest first per member;
         mutual_information, marginal_kl: see `KlParts`, means over members, of the first rows;
@@ -72,7 +73,7 @@ def diagnose(model: Model, x: Tensor) -> dict[str, Any]:
     out["latent_order"] = telling.argsort(descending=True).tolist()
     scaled = model.likelihood.scaled
     if scaled is not None:
-        at_bound = scaled.log_variance <= scaled.bounds[0]
+        at_bound = scaled.log_variance[generative] <= scaled.bounds[0]
         out["decoder_variance_at_bound"] = float(at_bound.float().mean())
     return out
 

@@ -14,6 +14,7 @@ import numpy as np
 from .canonical import canonical
 from .columns import (
     KINDS,
+    WHITE,
     BinaryColumn,
     CategoricalColumn,
     Column,
@@ -29,7 +30,6 @@ from .constants import ConstantColumn, Constants
 LARGEST = 1e17
 UNSEEN = 0  # index of the bucket that rare and never-seen categories share
 ONE_SPELLING = frozenset((str, int, float))  # equal cells of these are one category
-WHITE = 255.0  # the largest value of a pixel
 
 
 class Encoding:
@@ -111,13 +111,13 @@ class Encoding:
 
         Raises:
             ValueError: a column is absent, a required cell is missing, a number is infinite, a
-                binary column holds a third value, or a picture has another size; the message
-                names the column and counts rows.
+                binary column holds a third value, a picture has another size, or a column has
+                more or fewer rows than the others; the message names the column and counts rows.
         """
         absent = [name for name in self.required if name not in data]
         if absent:
             raise ValueError(f"missing column(s): {', '.join(absent)}")
-        rows = len(data[self.required[0]])
+        rows = self._count(data)
         x = np.zeros((rows, self.layout.width), dtype=np.float32)
         observed = np.ones((rows, self.layout.columns), dtype=bool)
         left_out = self._encode_numeric(data, x, observed)
@@ -130,6 +130,16 @@ class Encoding:
         self._refuse_missing(observed)
         x[:, self.layout.mask] = observed[:, list(self.layout.nullable)]
         return x, left_out
+
+    def _count(self, data: Mapping[str, np.ndarray]) -> int:
+        first = self.required[0]
+        rows = len(data[first])
+        for name in (*self.required, *(c.name for c in self.conditions if c.name in data)):
+            if len(data[name]) != rows:
+                raise ValueError(
+                    f"column {name!r} has {len(data[name]):,} row(s), {first!r} has {rows:,}"
+                )
+        return rows
 
     def _encode_numeric(
         self, data: Mapping[str, np.ndarray], x: np.ndarray, observed: np.ndarray
@@ -155,7 +165,10 @@ class Encoding:
             log_jacobian = log_jacobian.copy()
         if bent:
             knee = np.array([self.numeric[i].knee for i in bent])
-            ratio = (raw[:, bent] - np.array([self.numeric[i].origin for i in bent])) / knee
+            with np.errstate(over="ignore"):
+                ratio = (raw[:, bent] - np.array([self.numeric[i].origin for i in bent])) / knee
+            # the largest numbers there are have to differ from what is no number
+            np.clip(ratio, -np.finfo(np.float64).max, np.finfo(np.float64).max, out=ratio)
             raw[:, bent] = np.arcsinh(ratio)
             log_jacobian[:, bent] -= np.log(knee) + np.log(np.hypot(1.0, ratio))
         raw -= np.array([c.center for c in self.numeric])

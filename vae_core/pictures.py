@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .canonical import is_missing
+
 MISSING = "missing, but required"
 VALUES = "pixels that are no whole numbers from 0 to 255"
 
@@ -50,7 +52,7 @@ def size_in_words(shape: Sequence[int]) -> str:
 
 
 def _read(cell: Any, shape: tuple[int, int, int]) -> np.ndarray | str:
-    if cell is None or (isinstance(cell, float) and cell != cell):
+    if is_missing(cell):
         return MISSING
     if isinstance(cell, (bytes, bytearray, memoryview)):
         raw = np.frombuffer(cell, dtype=np.uint8)

@@ -55,12 +55,12 @@ class Rows:
             generator = torch.Generator().manual_seed(seed)
             directions = torch.randn(layout.width, DIRECTIONS, generator=generator)
             directions = (directions / DIRECTIONS**0.5).to(x.device)
-        kept = bend(x[some(len(x), MOST_ROWS, seed).to(x.device)], layout.numeric)
+        kept = bend(x[some(len(x), MOST_ROWS, seed).to(x.device)], layout.numeric, few=0)
         return Rows(kept, typical_of(_along(kept, directions)[None]), directions, layout)
 
     def distance(self, x: Tensor) -> Tensor:
         """(N,) how far encoded rows x (N, W) lie from the kept ones, ≥ 0; about 1 is usual."""
-        bent = bend(x, self.layout.numeric)
+        bent = bend(x, self.layout.numeric, few=0)
         return self.neighbours.distance(_along(bent, self.directions)[None])[0]
 
     def shares(self, x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Rows:
         They sum to 1, and are equal where those rows are the same. By the nearest row alone they
         would be chance, and by squares a few rare cells would outshout the others.
         """
-        bent = bend(x, self.layout.numeric)
+        bent = bend(x, self.layout.numeric, few=0)
         along = self.neighbours.points[0]
         places = torch.from_numpy(self.layout.column_of_cell).to(x.device)
         exactly = "donot_use_mm_for_euclid_dist"

@@ -40,7 +40,8 @@ class Schedule:
         batch = min(batch_size, rows)
         per_epoch = rows / batch
         steps = max(1, min(max_steps, math.ceil(max_epochs * per_epoch)))
-        # at least 40 looks at the validation rows however few epochs the steps make up
+        # a look at the validation rows each epoch, or 40 in a training of few epochs, but none
+        # before 25 steps, or a quarter of fewer than 100, are done
         every = max(1, min(math.ceil(per_epoch), steps // 40), min(25, steps // 4))
         return Schedule(batch, steps, per_epoch, every, warmup, cycles)
 

@@ -148,7 +148,7 @@ def train(
     Raises:
         ValueError: no rows, grey pictures for a likelihood of binary ones, or a loss that several
             processes cannot share.
-        FloatingPointError: no member ever reached a finite validation objective.
+        FloatingPointError: some member never reached a finite validation objective.
     """
     if len(rows) == 0 or len(validation) == 0:
         raise ValueError("training needs at least one training row and one validation row")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_core import is_missing
+
 Columns = Mapping[str, NDArray[Any]]
 
 __all__ = [
@@ -202,8 +204,7 @@ def _is_numeric(values: NDArray[Any]) -> bool:
 def _shares(values: NDArray[Any]) -> dict[Any, float]:
     counts: dict[Any, float] = {}
     for value in values.tolist():
-        missing = value is None or value != value
-        key = None if missing else value
+        key = None if is_missing(value) else value
         counts[key] = counts.get(key, 0.0) + 1.0 / len(values)
     return counts
 

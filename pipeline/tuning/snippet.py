@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.explain import number
 from pipeline.tuning.space import SPACE, Settings, sections
+from pipeline.wording import number
 
 if TYPE_CHECKING:
     from pipeline.config import Config

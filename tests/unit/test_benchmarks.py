@@ -186,6 +186,12 @@ def test_methods_without_all_runs_are_named(tmp_path: Path) -> None:
     assert "kNN has run with seed 0 only: AUROC / AP 0.725 / 0.700, VAEDetector 0.825" in text
 
 
+def test_ours_alone_is_compared_with_nothing() -> None:
+    done = finished({OURS: 0.8})
+    assert quality.oneclass_floors(done) == quality.contaminated_floors(done) == []
+    assert "| **mean AUROC** | **0.828** |" in "\n".join(summary.comparison(done, OURS, []))
+
+
 def test_neighbours_of_training_rows_are_others() -> None:
     rows = np.append(np.arange(60) / 10, 20.0)[:, None]
     for method in (methods.knn, methods.lof):

@@ -81,6 +81,11 @@ def test_absurd_numbers_stay_finite() -> None:
     assert np.isfinite(x).all()
     assert np.isfinite(x**2).all()
     assert np.isfinite(log_jacobian).all()
+    most = np.finfo(float).max
+    steep = NumericColumn("steep", 2.0, 0.5, "asinh", origin=-1e300, knee=1e-3)
+    x, log_jacobian = Encoding([steep]).encode({"steep": np.array([-most, 0.0, most])})
+    assert (np.diff(x[:, 0]) > 0).all()
+    assert np.isfinite(log_jacobian).all()
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,13 @@ def test_refusals_name_column_and_count(changes: dict, message: str) -> None:
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(ValueError, match=r"missing column.*rate"):
         Encoding(COLUMNS).encode({k: v for k, v in data().items() if k != "rate"})
+
+
+def test_columns_of_unequal_length_are_refused() -> None:
+    cells = data(logged_in=[1, 0, 1, 0])
+    for short in (1, 3):
+        with pytest.raises(ValueError, match=rf"'rate' has {short} row\(s\), 'service' has 4"):
+            Encoding(COLUMNS).encode(cells | {"rate": cells["rate"][:short]})
 
 
 def test_saved_form_is_plain_and_complete() -> None:

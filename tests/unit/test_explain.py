@@ -6,20 +6,13 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from pipeline.explain import (
-    LATENT,
-    number,
-    percent,
-    quoted,
-    reasons,
-    say_category,
-    say_constant,
-    say_number,
-)
+from pipeline.explain import LATENT, reasons, say_category, say_constant, say_number
 from pipeline.fitting import fit_scorer
 from pipeline.settings import ColumnSettings
+from pipeline.wording import number, percent, quoted
 from vae_core import (
     SCORE_KINDS,
     CategoricalColumn,
@@ -124,6 +117,9 @@ def test_numbers_with_expected_value_and_direction(
         ("x", "x", 0.4, "c 'x' is the likeliest here, but only with 40 %"),
         ("x", "x", 0.97, "c 'x' is expected, but only with 97 %"),
         (None, "a", 0.1, "c is missing: expected is 'a'"),
+        (pd.NA, "a", 0.1, "c is missing: expected is 'a'"),
+        (5.0, "5", 0.3, "c '5' is the likeliest here, but only with 30 %"),
+        (True, "true", 0.997, "c 'true' is expected, but only with 99.7 %"),
     ],
 )
 def test_categories_with_expected_value(
@@ -149,6 +145,16 @@ def test_numbers_as_people_write_them() -> None:
     assert written == ["12", "−3.5", "1,235", "0", "0", "1.00e+20", "3.00e-07", "∞", "201,421"]
     assert percent(0.0) == "0 %"
     assert percent(1.0) == "100 %"
+    shares = [percent(share) for share in (0.0004, 0.004, 0.25, 0.989, 0.994, 0.9989, 0.9995)]
+    assert shares == [
+        "less than 0.1 %",
+        "0.4 %",
+        "25 %",
+        "99 %",
+        "99.4 %",
+        "99.9 %",
+        "more than 99.9 %",
+    ]
     assert quoted("x" * 80).endswith("…'")
 
 
@@ -156,7 +162,7 @@ COLUMNS = {
     "size": ColumnSettings(role="numeric"),
     "weight": ColumnSettings(role="numeric", nullable=True),
     "country": ColumnSettings(role="categorical", nullable=True),
-    "express": ColumnSettings(role="binary"),
+    "express": ColumnSettings(role="binary", nullable=True),
 }
 
 
@@ -168,6 +174,7 @@ def parcels(count: int, seed: int) -> dict[str, np.ndarray]:
     weight[rng.random(count) < 0.01] = np.nan
     country = rng.choice(["de", "fr"], count, p=[0.9, 0.1]).astype(object)
     express = np.where(rng.random(count) < 0.03, "yes", "no").astype(object)
+    express[rng.random(count) < 0.01] = None
     return {"size": size, "weight": weight, "country": country, "express": express}
 
 
@@ -217,7 +224,8 @@ def test_every_kind_of_cell_and_score_is_told(scorer: Scorer) -> None:
     rows["country"][1] = "zz"
     rows["express"][2] = "yes"
     rows["weight"][3] = np.nan
-    below, unseen, express, missing, _ = reasons(scorer, rows)
+    rows["express"][4] = None
+    below, unseen, express, missing, blank = reasons(scorer, rows)
     if scorer.score_kind == "latent_distance":
         assert {text for told in (below, unseen, express) for text in told} == {LATENT}
         return
@@ -231,3 +239,5 @@ def test_every_kind_of_cell_and_score_is_told(scorer: Scorer) -> None:
     if scorer.score_kind == "elbo":
         told = re.fullmatch(r"weight is missing: expected is about ([\d.]+)", missing[0])
         assert told and abs(float(told[1]) - 110.0) < 15.0
+        assert blank[0] == "express is missing: expected is 'no'"
+        assert reasons(scorer, rows, top=1)[4] == blank[:1]

@@ -121,6 +121,8 @@ def test_every_walk_changes_something(variant: str) -> None:
         assert sorted(walk.latents) == [0, 1, 2]
         cells = np.stack([walk.rows[f"c{i}"] for i in range(6)])
         assert (np.ptp(cells.reshape(6, 3, len(walk.values)), axis=2) > 0).any(axis=0).all()
+    with pytest.raises(ValueError, match="from one row, got 2"):
+        model.traverse(table(2, 8))
 
 
 def test_a_categorical_latent_walks_through_its_categories() -> None:

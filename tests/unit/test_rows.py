@@ -33,9 +33,10 @@ def normal(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
 
 def test_narrow_rows_are_kept_as_the_networks_read_them() -> None:
     train, others = 30 * normal(500, 5), 30 * normal(50, 5, seed=1)
-    rows, exact = Rows.of(train, layout(5)), Neighbours.of(bend(train, 5)[None])
+    rows, exact = Rows.of(train, layout(5)), Neighbours.of(bend(train, 5, few=0)[None])
     assert rows.directions is None
-    np.testing.assert_array_equal(rows.distance(others), exact.distance(bend(others, 5)[None])[0])
+    wanted = exact.distance(bend(others, 5, few=0)[None])[0]
+    np.testing.assert_array_equal(rows.distance(others), wanted)
 
 
 @pytest.mark.parametrize("columns", [40, 500])
@@ -109,19 +110,26 @@ def test_columns_share_the_distance_by_how_they_differ_from_rows_nearby(columns:
     torch.testing.assert_close(same, torch.full((1, columns), 1.0 / columns).double())
 
 
-def test_shares_do_not_depend_on_the_batch() -> None:
+@pytest.mark.parametrize("columns", [6, 60])
+def test_shares_do_not_depend_on_the_batch(columns: int) -> None:
     """Many rows of few values lie equally far: the same ones have to count."""
-    rng = torch.Generator().manual_seed(0)
-    train = torch.randint(0, 3, (900, 8), generator=rng).float()
-    rows, others = Rows.of(train, layout(8)), train[:200] + torch.eye(8)[torch.arange(200) % 8]
-    whole = rows.shares(others)
-    assert torch.equal(torch.cat([rows.shares(one[None]) for one in others]), whole)
-    assert torch.equal(rows.shares(others.flip(0)).flip(0), whole)
-    wide = normal(30, 3000)
-    rows = Rows.of(normal(1000, 3000, seed=1), layout(3000))
-    torch.testing.assert_close(
-        torch.cat([rows.shares(part) for part in wide.split(7)]), rows.shares(wide)
-    )
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 3, (900, columns)).astype(float)
+    train[:300] = train[0]
+    detector = VAEDetector(score="row_distance", max_epochs=1, random_state=0).fit(train)
+    odd = train[200:800] + np.eye(columns)[np.arange(600) % columns]
+    whole = detector.explain(odd)
+    for part in (slice(0, 1), slice(99, 101), slice(100, 400), slice(599, 600)):
+        np.testing.assert_array_equal(detector.explain(odd[part]), whole[part])
+    np.testing.assert_array_equal(detector.explain(odd[::-1])[::-1], whole)
+
+
+@pytest.mark.parametrize("rows", [1, 600])
+def test_a_row_that_training_repeats_differs_in_no_column(rows: int) -> None:
+    train = normal(1000, 6)
+    train[:900] = train[0]
+    shares = Rows.of(train, layout(6)).shares(train[:1].expand(rows, -1))
+    torch.testing.assert_close(shares, torch.full((rows, 6), 1 / 6).double())
 
 
 def test_cells_of_a_column_are_counted_together() -> None:

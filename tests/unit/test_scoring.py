@@ -25,13 +25,13 @@ from pipeline import fdr, nights, recording, registry, scoring, tracking
 from pipeline.cli import output
 from pipeline.config import Config
 from pipeline.errors import RegistryError, SchemaError
-from pipeline.explain import number
 from pipeline.frames import to_columns
 from pipeline.guarantee import beta_binomial_interval
 from pipeline.home import Home
 from pipeline.ingest import ingest
 from pipeline.lake import Lake
 from pipeline.scoring import score
+from pipeline.wording import number
 
 TABLES = ("scores", "alerts", "nights")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .base import Likelihood
-from .bernoulli import LARGEST_LOGIT
+from .cross_entropy import LARGEST_LOGIT
 
 # |h| below which series replace formulas that divide 0 by 0
 SMALL = 0.5

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from .base import Likelihood
-from .bernoulli import LARGEST_LOGIT
+
+# An event never seen in training must not cost hundreds of nats: 16 nats is one in nine million.
+LARGEST_LOGIT = 16.0
 
 
 class CrossEntropy(Likelihood):
@@ -15,7 +17,7 @@ class CrossEntropy(Likelihood):
 
     Its exponential does not integrate to 1 over [0, 1], so it is a score, but there is no NLL, no
     bits per dimension, and no comparison with a model of another likelihood. The density that
-    repairs it is `ContinuousBernoulli`.
+    repairs it is `ContinuousBernoulli`; of 0 and 1 alone it is a probability, `Bernoulli`.
 
     Args:
         columns: columns in the block, values in [0, 1].

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..columns import WHITE
 from .base import Likelihood
 from .bernoulli import Bernoulli
 from .continuous_bernoulli import ContinuousBernoulli
@@ -18,7 +19,6 @@ from .cross_entropy import CrossEntropy
 from .gaussian import Gaussian
 from .logistic_mixture import LogisticMixture
 
-WHITE = 255.0
 # σ of a pixel, of which a picture has hundreds, decides how much the latent is worth. It starts at
 # about the spread of pixels round their mean, and is learned faster than the weights: from σ = 1
 # at their pace the KL wins first and the latent collapses.

@@ -57,9 +57,11 @@ def expectation(
     expected = expected_rows(model, torch.from_numpy(cells), members).numpy()
     layout = encoding.layout
     probability: dict[str, np.ndarray] = {}
+    seen = model.likelihood.observed(torch.from_numpy(cells))
     for i, binary in enumerate(encoding.binary, start=layout.numeric):
         p = expected[:, i]
-        probability[binary.name] = np.where(cells[:, i] > 0.5, p, 1 - p)
+        known = 1.0 if seen is None else seen[:, i].numpy()
+        probability[binary.name] = np.where(cells[:, i] > 0.5, p, 1 - p) * known
     place = layout.numeric + layout.binary
     for i, one_hot in enumerate(layout.one_hots, start=place):
         p = (expected[:, one_hot] * cells[:, one_hot]).sum(1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..canonical import canonical
+from ..canonical import canonical, is_missing
 from ..columns import (
     BinaryColumn,
     CategoricalColumn,
@@ -180,7 +180,7 @@ def _encode(encoding: Encoding, data: Data) -> Gaps:
         if values is not None:
             filled[~empty] = values[~empty]
         stand_in[column.name] = filled
-        gaps[:, _cells(encoding, i)] = empty[:, None]
+        gaps[:, encoding.layout.cells(i)] = empty[:, None]
         seen[:, i] = ~empty
     holes = torch.from_numpy(gaps)
     x = torch.where(holes, 0.0, torch.from_numpy(encoding.encode(stand_in)[0]))
@@ -198,19 +198,13 @@ def _usual(column: ModelledColumn) -> float | str:
     return column.categories[0] if column.categories else ""
 
 
-def _cells(encoding: Encoding, i: int) -> slice:
-    """Encoded cells of column i in the grouped order."""
-    first = encoding.layout.numeric + encoding.layout.binary
-    return slice(i, i + 1) if i < first else encoding.layout.one_hots[i - first]
-
-
 def missing(values: np.ndarray) -> np.ndarray:
     """Where cells are NaN or None, in the shape of the values."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype != object:
         return np.zeros(values.shape, dtype=bool)
-    flags = np.fromiter((v is None or v != v for v in values.ravel()), bool, values.size)
+    flags = np.fromiter(map(is_missing, values.ravel()), bool, values.size)
     return flags.reshape(values.shape)
 
 

@@ -148,16 +148,16 @@ def traverse(
     values = np.linspace(-reach, reach, steps, dtype=np.float32) if wide == 1 else np.arange(wide)
     walked = tuple(latent for latent in order if latent < model.decoded_width // wide)[:latents]
     total = len(walked) * len(values)
+    z = None if base is None else embed(encoding, model, base)
+    if z is not None and len(z) != 1:
+        raise ValueError(f"a traversal starts from one row, got {len(z)}")
     rows = None
     if base is None:
         rows = conditions(encoding, condition, total)
     elif model.conditional:
         rows = encoded(encoding, base).expand(total, -1)
     mean, spread = moments(model, codes, rows)
-    z = mean if base is None else embed(encoding, model, base)
-    if z.shape[0] != 1:
-        raise ValueError(f"a traversal starts from one row, got {z.shape[0]}")
-    z = np.repeat(z, total, axis=0)
+    z = np.repeat(mean if z is None else z, total, axis=0)
     for i, latent in enumerate(walked):
         own = z[i * len(values) : (i + 1) * len(values), latent * wide : (latent + 1) * wide]
         moved = np.eye(wide) if wide > 1 else mean[0, latent] + values * spread[0, latent]
