@@ -86,7 +86,12 @@ def _rate(closing: dict[str, Any], threshold: Threshold, config: Config) -> dict
             "anomalies add to it."
         )
     elif closing["guarantee"] == "none":
-        note = f"The share of rows flagged, beside what {share} would give by chance."
+        counted = percent(threshold.rank / (threshold.n + 1))
+        note = (
+            f"The share of rows flagged, beside what chance makes of {counted}, the share of the "
+            f"calibration rows above the threshold. The method ({threshold.method}) promises no "
+            "rate."
+        )
     expected = config.alerts.expected_anomaly_share
     return {
         "note": " ".join([note, *verdict.looks(closing, config)]),
@@ -120,11 +125,17 @@ def _labels(lake: Lake, night: Night, threshold: Threshold) -> dict[str, Any] | 
     )
     if counts.unlabelled:
         found = f"{counts.unlabelled:,} rows have no label and are left out here. {found}"
+    part = "The labels had no part in training, calibration or scoring."
+    if "f_score" in threshold.parameters:
+        part = (
+            "The labels of the calibration rows chose the threshold; labels had no part in "
+            "training or scoring."
+        )
     place = "within" if low <= rate <= high else ("above" if rate > high else "below")
     return {
-        "note": f"{found} Among {counts.normal:,} normal rows {counts.false_alarms:,} "
+        "note": f"{found} Of {counts.normal:,} normal rows, {counts.false_alarms:,} "
         f"{were}, {percent(rate)}: {place} what chance allows ({percent(low)} to "
-        f"{percent(high)}). The labels had no part in training, calibration or scoring.",
+        f"{percent(high)}). {part}",
         "figure": sketches.rate_strip(rate, low, high, high, "false-alarm rate"),
     }
 

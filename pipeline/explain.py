@@ -2,14 +2,14 @@
 
 A scorer's contributions are additive (they sum, with the latent part and a constant, to the
 row's anomaly score, a joined one too), so the largest ones *are* the reasons. Words are added
-from what the members behind the score expected in the same row: a number, and the probability of
-a category.
+from what the members behind the score expect in their place, given the row's other cells: a
+number, and the probability of a category.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +34,7 @@ _ROUNDING = 1e-9
 _FAR = 3.0
 _NEAR = 1.0  # standard deviations within which a number is as expected
 _COMMON = 0.5
+_UNLIKELY = 0.1
 _RARE_ONES = "(other)"  # what the encoding calls all categories too rare for a place of their own
 
 
@@ -51,6 +52,8 @@ class Explainer(Protocol):
 
     @property
     def encoding(self) -> Encoding: ...
+    @property
+    def score_kind(self) -> str: ...
     def explain(self, data: Mapping[str, np.ndarray]) -> _Explanation: ...
     def reconstruct(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
     def expected_probability(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
@@ -60,10 +63,11 @@ class Explainer(Protocol):
 def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -> list[list[str]]:
     """The strongest reasons for each row's score, in words.
 
-    Only what pushes a score up is a reason, and what adds less than 2 % of all that does is
-    left out, so a row may have fewer than `top`. That the row as a whole lies where training saw
-    few is told last, and only where the latent part outweighs all columns together, or every
-    column that is told is about as expected.
+    Only what pushes a score up is a reason. Left out is what adds less than 2 % of all that does,
+    and a likely category beside what is not likely, so a row may have fewer than `top`. That the
+    row as a whole lies where training saw few is told last, and only where the latent part
+    outweighs all columns together, or every column that is told is about as expected, of a score
+    that is no sum of errors.
 
     Args:
         scorer: explains, and says what it expected.
@@ -76,9 +80,12 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
         the row as a whole.
     """
     explained = scorer.explain(data)
-    expected, probability = _expectation(scorer, data)
-    distances = _distances(scorer.encoding, data, expected)
     image = getattr(scorer.encoding, "image", None)
+    parts = np.column_stack([explained.contributions, explained.latent])
+    parts = np.where(np.isfinite(parts), parts, -np.inf)
+    telling = [_telling(line, top) for line in parts]
+    expected, probability = _expectation(scorer, data, explained.names, telling)
+    distances = _distances(scorer.encoding, data, expected)
     errors = beyond = np.zeros(0)
     if image is not None:
         errors = scorer.heat(data).error.numpy()
@@ -88,56 +95,87 @@ def reasons(scorer: Explainer, data: Mapping[str, np.ndarray], top: int = TOP) -
         )
         beyond = here - there
     latent = LATENT if image is None else LATENT_OF_PICTURE
-    names = [*explained.names, None]
-    parts = np.column_stack([explained.contributions, explained.latent])
-    parts = np.where(np.isfinite(parts), parts, -np.inf)
+    # an error is of columns one by one
+    spread = image is None and scorer.score_kind != "reconstruction_error"
+    known_categories = _known_categories(scorer.encoding)
     out: list[list[str]] = []
     for row, line in enumerate(parts):
-        worth = line[line > 0].sum() * _SMALL_SHARE
-        told: list[str] = []
-        usual = image is None
-        for column in np.argsort(-line, kind="stable"):
-            name = names[column]
-            if line[column] <= max(worth, _ROUNDING) or len(told) == top:
-                break
-            if name is None:
-                continue
+        told: list[_Reason] = []
+        for column in telling[row]:
+            name = explained.names[column]
             if image is not None and name == image.name:
                 known = {
                     c.name: data[c.name][row] for c in scorer.encoding.conditions if c.name in data
                 }
-                told.append(say_picture(name, errors[row], beyond[row], known))
+                told.append(_Reason(say_picture(name, errors[row], beyond[row], known)))
                 continue
             value, wanted = data[name][row], expected[name][row]
             if name in probability:
                 chance = float(probability[name][row])
-                told.append(say_category(name, value, wanted, chance))
-                usual &= chance >= _COMMON
+                seen = canonical(value) in known_categories.get(name, [canonical(value)])
+                text = say_category(name, value, wanted, chance, seen)
+                told.append(_Reason(text, usual=chance >= _COMMON, likely=chance >= _COMMON))
             elif name in distances:
-                told.append(say_number(name, value, wanted, bool(distances[name][row] > _FAR)))
-                usual &= not is_missing(value) and bool(distances[name][row] <= _NEAR)
+                away = distances[name][row]
+                text = say_number(name, value, wanted, bool(away > _FAR))
+                told.append(_Reason(text, usual=not is_missing(value) and bool(away <= _NEAR)))
             else:
-                told.append(say_constant(name, value, wanted))
-                usual = False
+                told.append(_Reason(say_constant(name, value, wanted)))
+        texts = [r.text for r in told if not r.likely] or [r.text for r in told]
         columns = line[:-1]
-        if line[-1] > columns[columns > 0].sum() or (told and usual):
-            told = [*told[: top - 1], latent]
-        out.append(told)
+        usual = spread and bool(told) and all(r.usual for r in told)
+        if line[-1] > columns[columns > 0].sum() or usual:
+            texts = [*texts[: top - 1], latent]
+        out.append(texts)
     return out
 
 
+class _Reason(NamedTuple):
+    """In words, whether the cell is about as expected, and whether it is the likeliest category."""
+
+    text: str
+    usual: bool = False
+    likely: bool = False
+
+
+def _telling(parts: np.ndarray, top: int) -> list[int]:
+    """The columns that raise a row's score most, of (D + 1,) parts whose last is the latent's."""
+    least = max(parts[parts > 0].sum() * _SMALL_SHARE, _ROUNDING)
+    strongest = np.argsort(-parts[:-1], kind="stable")[:top].tolist()
+    return [column for column in strongest if parts[column] > least]
+
+
 def _expectation(
-    scorer: Explainer, data: Mapping[str, np.ndarray]
+    scorer: Explainer,
+    data: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    telling: Sequence[Sequence[int]],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """By the members behind the score; versions of earlier releases only know what all expect."""
-    ask = getattr(scorer, "expectation", None)
-    if ask is not None:
-        cells, probability = ask(data)
-        return cells, probability
-    return scorer.reconstruct(data), scorer.expected_probability(data)
+    """Of each telling cell given the row's others but the more telling ones.
+
+    So neither the cell itself nor one that is odder pulls what is expected in its place. Pictures
+    have no other cells, and versions of earlier releases hide none.
+    """
+    ask = getattr(scorer, "expectation_given_others", None)
+    if ask is None or getattr(scorer.encoding, "image", None) is not None:
+        return scorer.reconstruct(data), scorer.expected_probability(data)
+    hidden = np.zeros((len(telling), len(names)), dtype=bool)
+    expected, probability = ask(data, dict(zip(names, hidden.T, strict=True)))
+    for place in range(max(map(len, telling), default=0)):
+        rows = [row for row, columns in enumerate(telling) if len(columns) > place]
+        told = [telling[row][place] for row in rows]
+        hidden[rows, told] = True
+        found = ask(data, dict(zip(names, hidden.T, strict=True)))
+        for row, name in zip(rows, (names[column] for column in told), strict=True):
+            expected[name][row] = found.cells[name][row]
+            if name in probability:
+                probability[name][row] = found.probability[name][row]
+    return expected, probability
 
 
-def say_category(name: str, value: Any, expected: Any, probability: float) -> str:
+def say_category(
+    name: str, value: Any, expected: Any, probability: float, seen: bool = True
+) -> str:
     """One reason in words, for a categorical or binary column.
 
     Args:
@@ -145,6 +183,7 @@ def say_category(name: str, value: Any, expected: Any, probability: float) -> st
         value: the row's raw value; None or NaN is missing.
         expected: the likeliest value in its place.
         probability: the model's probability of `value`.
+        seen: whether training rows held it.
 
     Returns:
         For instance "service 'ftp' is unlikely here (0.2 %): expected is 'http'".
@@ -154,11 +193,22 @@ def say_category(name: str, value: Any, expected: Any, probability: float) -> st
     if spelt is None:
         return f"{name} is missing: expected is {wanted}"
     text = f"{name} {quoted(spelt)}"
-    if probability >= _COMMON:
-        return f"{text} is expected, but only with {percent(probability)}"
-    if spelt == expected:
-        return f"{text} is the likeliest here, but only with {percent(probability)}"
+    if not seen:
+        return f"{text} was never seen in training: expected is {wanted}"
+    if probability >= _COMMON or spelt == expected:
+        return f"{text} is the likeliest here, with {percent(probability)}"
+    if probability >= _UNLIKELY:
+        return f"{text} is less likely here ({percent(probability)}) than {wanted}"
     return f"{text} is unlikely here ({percent(probability)}): expected is {wanted}"
+
+
+def _known_categories(encoding: Encoding) -> dict[str, set[str]]:
+    """What training rows held, of the categorical columns of which all of it is on record."""
+    return {
+        c.name: {*c.categories, *c.rare}
+        for c in encoding.categorical
+        if len(c.rare) == c.rare_kinds
+    }
 
 
 def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
@@ -171,7 +221,7 @@ def say_number(name: str, value: Any, expected: Any, far: bool = False) -> str:
         far: whether they lie far apart for this column.
 
     Returns:
-        For instance "src_bytes 9,120 is far above the expected 310".
+        For instance "src_bytes 9120 is far above the expected 310".
     """
     if is_missing(value):
         return f"{name} is missing: expected is about {number(expected)}"

@@ -15,6 +15,8 @@ Reference:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -83,3 +85,12 @@ def cut_off_rank(counts: np.ndarray, q: float) -> int:
     j = np.arange(1, len(counts) + 1, dtype=np.float64)
     passed = np.flatnonzero(j * m <= q * np.cumsum(counts) * len(counts) * (1.0 + 1e-12))
     return int(passed[-1]) + 1 if len(passed) else 0
+
+
+def fewest_alerts(m: int, n: int, q: float) -> int:
+    """The smallest number of rows that `cut_off_rank` can select of m, if it selects any.
+
+    The smallest p-value of n calibration rows is 1 / (n + 1), so k rows that score higher than all
+    of them are selected where 1 / (n + 1) ≤ q · k / m.
+    """
+    return max(1, math.ceil(m / (q * (n + 1)) - 1e-9))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LabelCounts", "known_anomalies"]
 
 SHOWN_VALUES = 5
-UNMOVED = ("mad", "best_f1")  # methods whose threshold known anomalies do not raise
 FEWEST_NORMAL = 2  # synthetic anomalies are made from pairs of normal rows
 
 
@@ -40,21 +39,26 @@ def known_anomalies(labels: np.ndarray | None, threshold: Threshold) -> str | No
     """
     from vae_core import conformal_rank
 
-    if labels is None or threshold.method in UNMOVED:
+    if labels is None or threshold.method == "best_f1":
         return None
     anomalies, alpha = int(labels.sum()), threshold.alpha
+    most = 2 * anomalies >= len(labels)
+    if threshold.method == "mad" and not most:
+        return None
     # the conditional bound lets fewer rows be flagged than alpha alone
     conformal = threshold.method == "conformal"
     allowed = threshold.rank if conformal else conformal_rank(len(labels), alpha)
     if not anomalies or anomalies < allowed:
         return None
     much = "more than" if anomalies > allowed else "as many as"
+    cure = "Keep them out of the calibration rows"
+    if not most:
+        cure += ", or set `threshold.method: mad`, which they hardly move"
     are = "is a labelled anomaly" if anomalies == 1 else "are labelled anomalies"
     return (
         f"{anomalies:,} of {len(labels):,} calibration rows {are}, {much} "
         f"alpha = {100 * alpha:g} % allows for: where they score high, the threshold lies among "
-        "them, and finds hardly any of their like. `threshold.method: mad` is not moved by them; "
-        "or keep them out of the calibration rows."
+        f"them, and finds hardly any of their like. {cure}."
     )
 
 

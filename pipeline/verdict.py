@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.fdr import fewest_alerts
 from pipeline.wording import number, percent
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def verdict(
     if by_weights(closing):
         return _weighted(closing, alerts, threshold, config)
     share, rate = percent(closing["alpha"]), percent(closing["alert_rate"])
-    count = f"{closing['flagged']:,} of {closing['scored']:,} rows were flagged, {rate}"
+    were = "row was" if closing["scored"] == 1 else "rows were"
+    count = f"{closing['flagged']:,} of {closing['scored']:,} {were} flagged, {rate}"
     most, who = percent(limit(closing, config)), _who(config)
-    state, headline = "calm", _deserve(alerts, closing["scored"])
+    state, headline = "calm", _deserve(alerts, closing["scored"], closing["flagged"])
     if closing["guarantee"] == "broken":
         state = "broken"
         headline = f"The promise of at most {share} false alarms does not hold tonight"
@@ -55,7 +57,11 @@ def verdict(
         body = (
             f"The promise of at most {share} false alarms holds: {count}, and {who} up to {most}."
         )
-    return {"state": state, "headline": headline, "body": body + _chosen(closing, config)}
+    return {
+        "state": state,
+        "headline": headline,
+        "body": body + _chosen(closing, alerts, threshold, config),
+    }
 
 
 def _weighted(
@@ -104,22 +110,32 @@ def _who(config: Config) -> str:
     return "chance alone explains"
 
 
-def _deserve(alerts: int, scored: int) -> str:
+def _deserve(alerts: int, scored: int, flagged: int = 0) -> str:
+    if not alerts and flagged:
+        return f"No alerts, though {flagged:,} of {scored:,} rows are flagged"
     if not alerts:
         return "No row deserves a look tonight"
     rows, deserve = ("row", "deserves") if alerts == 1 else ("rows", "deserve")
     return f"{alerts:,} of {scored:,} {rows} {deserve} a look"
 
 
-def _chosen(closing: dict[str, Any], config: Config) -> str:
+def _chosen(closing: dict[str, Any], alerts: int, threshold: Threshold, config: Config) -> str:
     """How FDR control chose the alerts; else empty, since the flags are the alerts."""
     if not by_fdr(closing, config):
         return ""
-    level = percent(closing.get("alerts_level") or closing["alpha"])
+    level = closing.get("alerts_level") or closing["alpha"]
     said = (
         " The alerts are chosen over the whole night so that of them, on average, at most "
-        f"{level} are false"
+        f"{percent(level)} are false"
     )
+    fewest = fewest_alerts(closing["scored"], threshold.n, level)
+    if not alerts and fewest > closing["scored"]:
+        said += f"; {threshold.n:,} calibration rows are too few to choose any"
+    elif not alerts and fewest > 1:
+        said += (
+            f"; with {threshold.n:,} calibration rows that takes at least {fewest:,} rows that "
+            "score higher than all of them, however high. More calibration rows lower that number"
+        )
     if closing["guarantee"] in ("broken", "suspended"):
         return f"{said}; that, too, holds only for rows like the calibration rows."
     return f"{said}."

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number as people write it: whole ones with separators, others to a few digits.
+    """A number as people write it: separators from five digits on, few decimals.
 
     Args:
         value: any real number.
@@ -23,10 +23,10 @@ def number(value: Any, digits: int = 3) -> str:
     size = abs(x)
     if size >= 1e15 or 0 < size < 1e-4:
         text = f"{x:.{digits - 1}e}"
-    elif x == round(x):
-        text = f"{x:,.0f}"
-    elif size >= 10.0 ** (digits - 1):
-        text = f"{x:,.{max(0, digits - 1 - int(np.floor(np.log10(size))))}f}"
+    elif x == round(x) or size >= 10.0 ** (digits - 1):
+        places = 0 if x == round(x) else max(0, digits - 1 - int(np.floor(np.log10(size))))
+        # four digits are read at a glance, and may be a year
+        text = f"{x:,.{places}f}" if size >= 10_000 else f"{x:.{places}f}"
     else:
         text = f"{x:.{digits}g}"
     return "0" if text == "-0" else text.replace("-", "−", 1) if x < 0 else text

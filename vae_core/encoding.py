@@ -242,8 +242,8 @@ class Encoding:
             if count and not c.nullable:
                 raise ValueError(
                     f"column {c.name!r}: {count} missing value(s) in a required column "
-                    "(none were missing in training; declare it nullable and train again, "
-                    "or fill them)"
+                    "(none were missing in training: fill them, or train again with rows that "
+                    "miss some, or with the column declared nullable)"
                 )
 
     def decode(self, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -266,15 +266,17 @@ class Scorer:
         """(N,) model's probability of the observed value, per binary or categorical column."""
         return operations.expectation(self.encoding, self.model, data).probability
 
-    def expectation(self, data: Data) -> operations.Expectation:
-        """What the members that surprise comes from expect of rows, by column.
+    def expectation_given_others(
+        self, data: Data, hidden: Mapping[str, np.ndarray]
+    ) -> operations.Expectation:
+        """What the members behind the score expect in some cells of rows, given the others.
 
-        Those of the ELBO, which every default score has a part of; of the reconstruction error
-        where that is the score, or a picture's error is what is shown.
+        Of the ELBO, which every default score has a part of, or of the reconstruction error where
+        that is the score; see `operations.expectation_given_others`.
         """
-        of_error = self.score_kind == "reconstruction_error" or self.encoding.image is not None
+        of_error = self.score_kind == "reconstruction_error"
         members = None if of_error else self.model.roles.generative
-        return operations.expectation(self.encoding, self.model, data, members)
+        return operations.expectation_given_others(self.encoding, self.model, data, hidden, members)
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
         """n rows drawn from the model; options and errors of `operations.generate`."""

@@ -218,7 +218,7 @@ def _rate(night: NightResult) -> str:
 
 def _alerts(night: NightResult) -> str:
     """How many, and what they promise where the whole night chose them."""
-    if night.alerts_by == "fdr" and night.alerts_level is not None:
+    if night.alerts_by == "fdr" and night.alerts_level is not None and night.alerts:
         return f"{night.alerts:,}, of which on average at most {night.alerts_level:.2%} are false"
     if night.alerts_by == "weights":
         return f"{night.alerts:,}, {_rate(night)}, above a cut-off of {night.cut_off:.6g}"

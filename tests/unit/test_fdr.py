@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fdr import count_p_values, cut_off_rank, ranks
+from pipeline.fdr import count_p_values, cut_off_rank, fewest_alerts, ranks
 
 
 def textbook(p: np.ndarray, q: float) -> np.ndarray:
@@ -28,6 +28,15 @@ def test_same_selection_as_the_textbook(n: int, seeds: list[float], q: float) ->
     p = j / (n + 1)
     cut = cut_off_rank(count_p_values(p, n), q)
     np.testing.assert_array_equal(ranks(p, n) <= cut, textbook(p, q))
+
+
+@given(n=st.integers(1, 60), m=st.integers(1, 80), q=st.floats(0.01, 0.9))
+def test_fewer_rows_than_it_takes_are_never_selected(n: int, m: int, q: float) -> None:
+    fewest = fewest_alerts(m, n, q)
+    for extreme in range(m + 1):  # as many rows score higher than all calibration rows
+        counts = np.zeros(n + 1, dtype=np.int64)
+        counts[0], counts[-1] = extreme, m - extreme
+        assert (cut_off_rank(counts, q) >= 1) == (extreme >= fewest)
 
 
 def test_histograms_of_pieces_add_up() -> None:

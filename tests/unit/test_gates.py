@@ -65,6 +65,14 @@ def test_a_rate_that_no_method_promised_is_not_called_alphas() -> None:
     assert "; alpha 0.05 explains up to" in kept.detail
 
 
+def test_a_cut_off_that_flags_most_rows_does_not_pass() -> None:
+    scores = np.arange(40.0)
+    best = fit_threshold("best_f1", scores, 0.05, scores < 30)  # the anomalies score lowest
+    gate = gates.holds_its_rate(scores[scores >= 30], best, 0.0, "rows")
+    assert not gate.passed and gate.blocking
+    assert gate.detail.startswith("100.00% of 10 rows are flagged; flags tell something up to 50")
+
+
 def test_drift_over_time_warns_only() -> None:
     gate = gates.is_steady(np.ones(500), CONFORMAL, 0.0)
     assert not gate.passed and not gate.blocking

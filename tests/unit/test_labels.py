@@ -97,6 +97,17 @@ def test_known_anomalies_that_move_a_threshold(
     assert known_anomalies(None, fit("conformal")) is None
 
 
+def test_mad_is_advised_while_anomalies_are_fewer_than_half() -> None:
+    for anomalies, advised in ((14, True), (15, False)):
+        labels = np.arange(29) < anomalies
+        scores = np.arange(29.0) + 99.0 * labels
+        said = str(known_anomalies(labels, fit_threshold("conformal", scores, 0.1, labels)))
+        assert said.startswith(f"{anomalies} of 29 calibration rows are labelled anomalies")
+        assert ("threshold.method: mad" in said) == advised
+        moved = known_anomalies(labels, fit_threshold("mad", scores, 0.1, labels))
+        assert (moved is None) == advised
+
+
 def test_the_conditional_bound_allows_for_fewer_anomalies() -> None:
     scores, labels = np.arange(600.0), np.arange(600) >= 573  # 27 of them
     plain, bound = (fit_conformal(scores, 0.05, delta) for delta in (None, 0.1))

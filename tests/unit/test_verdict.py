@@ -64,6 +64,22 @@ def test_a_broken_night_says_how_fdr_control_chose(tmp_path: Path) -> None:
     assert "on average" not in said["body"]
 
 
+def test_a_night_without_alerts_by_fdr_says_how_many_it_takes(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    threshold = fit_threshold("conformal", SCORES[:199], 0.05)
+    night = {**closed(alerts_by="fdr"), "flagged": 24, "guarantee": "in force"}
+    said = verdict.verdict(night, 0, threshold, config)
+    assert said["headline"] == "No alerts, though 24 of 1,000 rows are flagged"
+    assert "with 199 calibration rows that takes at least 100 rows that score" in said["body"]
+    few = fit_threshold("conformal", SCORES[:19], 0.05)
+    night_by_few = {**night, "alerts_level": 0.01}
+    said = verdict.verdict(night_by_few, 0, few, config)
+    assert "; 19 calibration rows are too few to choose any." in said["body"]
+    assert "takes at least" not in verdict.verdict(night, 100, threshold, config)["body"]
+    calm = verdict.verdict({**night, "flagged": 0}, 0, threshold, config)
+    assert calm["headline"] == "No row deserves a look tonight"
+
+
 def test_a_weighted_night_speaks_of_its_alerts(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     threshold = fit_threshold("conformal", SCORES, 0.05)

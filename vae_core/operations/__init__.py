@@ -3,7 +3,7 @@
 from .codes import Expectation, conditions, decode, embed, expectation, reconstruct
 from .compression import Compressed, compress
 from .drawing import draw_conditions, generate
-from .repair import denoise, impute, impute_draws
+from .repair import denoise, expectation_given_others, impute, impute_draws
 from .walks import Traversal, interpolate, latent_order, traverse
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "draw_conditions",
     "embed",
     "expectation",
+    "expectation_given_others",
     "generate",
     "impute",
     "impute_draws",

@@ -49,12 +49,22 @@ class Expectation(NamedTuple):
     probability: dict[str, np.ndarray]
 
 
-def expectation(
-    encoding: Encoding, model: Model, data: Data, members: slice | None = None
-) -> Expectation:
-    """Of the denoising members, or of those given."""
+def expectation(encoding: Encoding, model: Model, data: Data) -> Expectation:
+    """What the denoising members make of each cell, the cell itself included."""
     cells, left_out = encoding.encode(data)
-    expected = expected_rows(model, torch.from_numpy(cells), members).numpy()
+    expected = expected_rows(model, torch.from_numpy(cells)).numpy()
+    return read_expectation(encoding, model, expected, cells, left_out)
+
+
+def read_expectation(
+    encoding: Encoding, model: Model, expected: np.ndarray, cells: np.ndarray, left_out: np.ndarray
+) -> Expectation:
+    """An expectation in raw units and probabilities.
+
+    Args:
+        expected: (N, W) means of the decoders.
+        cells, left_out: of `Encoding.encode`.
+    """
     layout = encoding.layout
     probability: dict[str, np.ndarray] = {}
     seen = model.likelihood.observed(torch.from_numpy(cells))

@@ -5,6 +5,7 @@ Legend: K members, G generative ones, N rows, W encoded width, S draws.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..columns import (
 from ..encoding import Encoding
 from ..models import Model
 from ..scores import in_chunks
-from .codes import Data, reconstruct
+from .codes import Data, Expectation, read_expectation, reconstruct
 
 ROUNDS = 20
 
@@ -110,9 +111,47 @@ def impute_draws(
     return [_merged(encoding, data, torch.cat(one)) for one in drawn]
 
 
-def _settled(model: Model, gaps: Gaps, rounds: int) -> Tensor:
-    """(N, W) rows with their missing cells at the fixed point of the expectations."""
+def expectation_given_others(
+    encoding: Encoding,
+    model: Model,
+    data: Data,
+    hidden: Mapping[str, np.ndarray],
+    members: slice | None = None,
+) -> Expectation:
+    """What members of a model expect in some cells of rows, given the rows' other cells.
+
+    The cells are hidden and filled in as `impute` does it, so an odd one does not pull what is
+    expected in its place.
+
+    Args:
+        data: (N,) per column.
+        hidden: (N,) bool per column, which cells; of columns that are not there none.
+        members: the denoising ones by default.
+
+    Returns:
+        of the hidden cells; others as they came, with probability 1 of what they hold.
+    """
+    cells, left_out = encoding.encode(data)
+    x, layout = torch.from_numpy(cells), encoding.layout
+    names = [column.name for column in encoding.grouped]
+    none = np.zeros(len(x), dtype=bool)
+    columns = torch.from_numpy(np.stack([hidden.get(name, none) for name in names], axis=1))
+    gaps = torch.zeros(x.shape, dtype=torch.bool)
+    for i in range(len(names)):
+        gaps[:, layout.cells(i)] = columns[:, i : i + 1]
+    rows = torch.where(gaps, 0.0, x)
+    start, blank = rows.clone(), columns[:, list(layout.nullable)].float()
+    start[:, layout.mask] -= torch.minimum(start[:, layout.mask], blank)
+    rows[:, layout.mask] = torch.maximum(rows[:, layout.mask], blank)
+    settled = _settled(model, Gaps(rows, start, gaps), ROUNDS, members).numpy()
+    return read_expectation(encoding, model, settled, cells, left_out)
+
+
+def _settled(model: Model, gaps: Gaps, rounds: int, members: slice | None = None) -> Tensor:
+    """(N, W) rows with their missing cells at the fixed point of the expectations, a mean over
+    members: the denoising ones by default."""
     width = gaps.rows.shape[1]
+    members = model.roles.denoising if members is None else members
 
     def expected(chunk: Tensor) -> Tensor:
         start, known, missing = chunk.split(width, dim=1)
@@ -121,7 +160,7 @@ def _settled(model: Model, gaps: Gaps, rounds: int) -> Tensor:
         for _ in range(rounds):
             parameters = model.decode(model.encode(rows).mu[:, None], rows)
             rows = torch.where(missing, model.likelihood.mean(parameters)[:, 0], known)
-        return rows[model.roles.denoising].mean(0)
+        return rows[members].mean(0)
 
     return in_chunks(model, torch.cat([gaps.start, gaps.rows, gaps.missing.float()], 1), expected)
 
