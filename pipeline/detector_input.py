@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.pictures import JPEG, PNG, open_file, read_cells, size_in_words, whole_shape
+from vae_core import canonical, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,6 +192,8 @@ def written(data: Data, form: Form) -> Any:
     for name, kind in form.kinds.items():
         if name == form.image:
             full[name] = list(data[name].reshape(-1, *form.shape))
+        elif name in data and kind.role == "binary":
+            full[name] = _booleans(data[name])
         elif name in data:
             full[name] = data[name]
         elif kind.role != "condition":
@@ -200,6 +203,13 @@ def written(data: Data, form: Form) -> Any:
     import pandas as pd
 
     return pd.DataFrame(full)
+
+
+def _booleans(cells: np.ndarray) -> np.ndarray:
+    """Cells of a column of booleans, whose spellings a model gives back; an object array with None
+    where one is missing."""
+    values = np.array([None if is_missing(c) else canonical(c) == "true" for c in cells], object)
+    return values if None in values else values.astype(bool)
 
 
 def _kind(values: np.ndarray, condition: bool) -> ColumnKind:

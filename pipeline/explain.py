@@ -160,12 +160,15 @@ def _expectation(
     if ask is None or getattr(scorer.encoding, "image", None) is not None:
         return scorer.reconstruct(data), scorer.expected_probability(data)
     hidden = np.zeros((len(telling), len(names)), dtype=bool)
-    expected, probability = ask(data, dict(zip(names, hidden.T, strict=True)))
-    for place in range(max(map(len, telling), default=0)):
+    expected: dict[str, np.ndarray] = {}
+    probability: dict[str, np.ndarray] = {}
+    for place in range(max([1, *map(len, telling)])):
         rows = [row for row, columns in enumerate(telling) if len(columns) > place]
         told = [telling[row][place] for row in rows]
         hidden[rows, told] = True
         found = ask(data, dict(zip(names, hidden.T, strict=True)))
+        if not place:
+            expected, probability = found
         for row, name in zip(rows, (names[column] for column in told), strict=True):
             expected[name][row] = found.cells[name][row]
             if name in probability:

@@ -122,6 +122,11 @@ def test_truth_values_may_be_missing(kind: str | type) -> None:
     scores = detector.score_samples(frame)
     plain = frame.assign(on=frame.on.astype(object).where(frame.on.notna(), None))
     np.testing.assert_array_equal(scores, detector.score_samples(plain))
+    for made in (detector.impute(frame), detector.reconstruct(frame)):
+        assert made.on.dtype == bool
+    assert set(detector.generate(99).on) == {True, False, None}
+    known = frame.on.notna().to_numpy()
+    assert (detector.impute(frame).on[known] == frame.on[known].astype(bool)).all()
 
 
 @pytest.mark.parametrize("number", [float, Decimal])

@@ -26,6 +26,8 @@ from ..scores import in_chunks
 from .codes import Data, Expectation, read_expectation, reconstruct
 
 ROUNDS = 20
+# to three digits they settle sooner, and every alert of a night waits for it
+ROUNDS_FOR_WORDS = 5
 
 
 def denoise(encoding: Encoding, model: Model, data: Data) -> dict[str, np.ndarray]:
@@ -143,7 +145,7 @@ def expectation_given_others(
     start, blank = rows.clone(), columns[:, list(layout.nullable)].float()
     start[:, layout.mask] -= torch.minimum(start[:, layout.mask], blank)
     rows[:, layout.mask] = torch.maximum(rows[:, layout.mask], blank)
-    settled = _settled(model, Gaps(rows, start, gaps), ROUNDS, members).numpy()
+    settled = _settled(model, Gaps(rows, start, gaps), ROUNDS_FOR_WORDS, members).numpy()
     return read_expectation(encoding, model, settled, cells, left_out)
 
 
