@@ -371,20 +371,21 @@ def test_peers_get_standardised_numbers() -> None:
     assert scores.shape == (1,)
 
 
+KINDS_OF_CHANGE = [
+    "distance to the nearest code alone",
+    "distance to codes of twenty groups alone",
+    "more noise for heavy-tailed columns",
+    "and a pair with a latent of 4",
+    "a bootstrap for each member",
+    "worst 10 % by a slow average left out",
+    "worst 10 % left out twice",
+    "quantile transform of every column",
+    "near-duplicate columns left out",
+]
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "default",
-        "distance to the nearest code alone",
-        "distance to codes of twenty groups alone",
-        "more noise for heavy-tailed columns",
-        "and a pair with a latent of 4",
-        "a bootstrap for each member",
-        "worst 10 % by a slow average left out",
-        pytest.param("worst 10 % left out twice", marks=pytest.mark.slow),  # three trainings
-        "quantile transform of every column",
-        "near-duplicate columns left out",
-    ],
+    "name", ["default", *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS_OF_CHANGE)]
 )
 def test_every_kind_of_change_is_measured(folder: Path, name: str) -> None:
     change = ablation.CHANGES[name]

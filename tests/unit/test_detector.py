@@ -79,7 +79,10 @@ def test_signs_and_offsets_agree(detector: VAEDetector) -> None:
     np.testing.assert_allclose(total, frame["anomaly_score"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("rows", [2, 3, 9, 10, 40, 94, 95])
+SLOW = [pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 9, 10)]
+
+
+@pytest.mark.parametrize("rows", [2, *SLOW, 40, 94, 95])
 def test_any_size_fits(rows: int) -> None:
     X = blobs(rows)
     detector = clone(QUICK).fit(X)

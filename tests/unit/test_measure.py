@@ -38,6 +38,7 @@ def rows(count: int, seed: int) -> Rows:
     return Rows({"a": a, "b": b, "kind": kind}, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [name for name in MODELS if not MODELS[name].conditional])
 def test_every_variant_is_measured_the_same_twice(variant: str) -> None:
     training, held_out = rows(400, 0), rows(150, 1)

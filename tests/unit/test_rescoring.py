@@ -90,11 +90,11 @@ def test_a_home_of_an_earlier_release_gets_the_table(shop: tuple[Home, Config]) 
     assert Lake(config, home).exists()
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 5), (9, 8), (1, LAST + 1), (LAST + 1, None)])
-def test_a_range_that_is_not_there(shop: tuple[Home, Config], first: int, last: int | None) -> None:
-    with pytest.raises(UserError, match="has no rows") as refused:
-        rescore(*shop, version=1, first=first, last=last)
-    assert f"Its rows are 1 to {LAST:,}" in str(refused.value.hint)
+def test_a_range_that_is_not_there(shop: tuple[Home, Config]) -> None:
+    for first, last in [(0, 5), (9, 8), (1, LAST + 1), (LAST + 1, None)]:
+        with pytest.raises(UserError, match="has no rows") as refused:
+            rescore(*shop, version=1, first=first, last=last)
+        assert f"Its rows are 1 to {LAST:,}" in str(refused.value.hint)
 
 
 def test_a_version_that_is_not_there(shop: tuple[Home, Config]) -> None:

@@ -157,6 +157,7 @@ def test_scores_do_not_depend_on_batch_or_order(fitted: tuple) -> None:
                 np.testing.assert_array_equal(values[start : start + size], batch[name])
 
 
+@pytest.mark.slow
 def test_the_weighted_bound_does_not_depend_on_batch_or_order(fitted: tuple) -> None:
     scorer, data = fitted
     if not scorer.model.has_elbo:
