@@ -112,12 +112,15 @@ def where_peers_win(kept: pd.DataFrame, auroc: pd.DataFrame, ours: str) -> list[
     free = [name for name in auroc.index if name not in found]
     if not rows:
         return ["No peer is clearly ahead on any set.", ""]
-    said = f"No peer is clearly ahead on {len(free)} sets: {listed(free)}." if free else ""
-    return [
+    lines = [
         *markdown.paragraph("Where peers are clearly ahead, and by how much AUROC, largest first:"),
         *markdown.table(["set", "peers ahead"], rows),
-        *(markdown.paragraph(said) if said else []),
     ]
+    if free:
+        lines += markdown.paragraph(
+            f"No peer is clearly ahead on {len(free)} sets: {listed(free)}."
+        )
+    return lines
 
 
 def ranked(auroc: pd.DataFrame, ours: str, picture: Path) -> list[str]:

@@ -76,9 +76,9 @@ def latent_means(model: Model, x: Tensor) -> Tensor:
     return stacked.unflatten(1, (-1, model.code_width)).permute(1, 0, 2)
 
 
-def expected_rows(model: Model, x: Tensor, members: slice | None = None) -> Tensor:
-    """(N, W) decoder means at z = mu, averaged over members: the denoising ones by default."""
-    members = model.roles.denoising if members is None else members
+def expected_rows(model: Model, x: Tensor) -> Tensor:
+    """(N, W) decoder means at z = mu, averaged over the denoising members."""
+    members = model.roles.denoising
 
     def expected(chunk: Tensor) -> Tensor:
         mu = model.encode(chunk[None]).mu[members]

@@ -34,11 +34,7 @@ MODELLED: dict[str, dict[str, Any]] = {
     "autoregressive prior": {"variant": "discrete", "prior": "autoregressive"},
     "conditional prior": {"variant": "conditional", "prior": "conditional"},
 }
-CASES = [
-    pytest.param(name, rows, id=f"{name}-{rows}")
-    for name in MODELLED
-    for rows in ("table", "pictures")
-]
+CASES = [(name, rows) for name in MODELLED for rows in ("table", "pictures")]
 
 
 def table(count: int, seed: int, odd: int = 0) -> pd.DataFrame:

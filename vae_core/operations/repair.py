@@ -143,7 +143,7 @@ def expectation_given_others(
         gaps[:, layout.cells(i)] = columns[:, i : i + 1]
     rows = torch.where(gaps, 0.0, x)
     start, blank = rows.clone(), columns[:, list(layout.nullable)].float()
-    start[:, layout.mask] -= torch.minimum(start[:, layout.mask], blank)
+    start[:, layout.mask] *= 1.0 - blank
     rows[:, layout.mask] = torch.maximum(rows[:, layout.mask], blank)
     settled = _settled(model, Gaps(rows, start, gaps), ROUNDS_FOR_WORDS, members).numpy()
     return read_expectation(encoding, model, settled, cells, left_out)
