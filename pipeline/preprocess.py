@@ -146,6 +146,7 @@ def fit_categorical(name: str, values: np.ndarray, nullable: bool) -> Categorica
         rare=tuple(sorted(v for v, _ in others[:MOST_RARE])),
         rare_kinds=len(others),
         rare_rows=sum(n for _, n in others),
+        rows=len(values) - missing,
     )
 
 

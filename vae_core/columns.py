@@ -47,12 +47,15 @@ class CategoricalColumn:
     """Named categories, plus the bucket of all others at index 0.
 
     A category in the bucket has its share of the bucket's probability only: one of `rare` as many
-    parts of it as there are of them, one that training never saw a single row's part.
+    parts of it as there are of them, one that training never saw a single row's part. Where
+    training saw none of the bucket, nothing taught the model how seldom it is: all rows of the
+    column speak against such a category.
 
     Args:
         rare: the categories of the bucket that training saw, the commonest where they are many.
         rare_kinds: how many there were.
         rare_rows: training rows that hold one of them.
+        rows: training rows that hold any category; 0: not known.
 
     Reference: of the unseen, Laplace's rule of succession.
     """
@@ -63,6 +66,7 @@ class CategoricalColumn:
     rare: tuple[str, ...] = ()
     rare_kinds: int = 0
     rare_rows: int = 0
+    rows: int = 0
 
     @property
     def width(self) -> int:
@@ -70,7 +74,9 @@ class CategoricalColumn:
 
     def log_share(self, known: bool) -> float:
         """log of a category's part of the bucket's probability, nats ≤ 0."""
-        return -math.log(max(1, self.rare_kinds) if known else self.rare_rows + 1)
+        if known:
+            return -math.log(max(1, self.rare_kinds))
+        return -math.log((self.rare_rows or self.rows) + 1)
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ class Encoding:
 
         Returns:
             x (N, W) float32, and what it leaves out, float64 in nats, 0 at missing cells: of the
-            numeric columns log|du/dx|, then, where a bucket holds several categories, 0 for the
-            binary columns and for the categorical ones log p(category | cell): (N, numeric) or
+            numeric columns log|du/dx|, then, where a cell may be in a bucket, 0 for the binary
+            columns and for the categorical ones log p(category | cell): (N, numeric) or
             (N, numeric + binary + categorical).
 
         Raises:
@@ -204,9 +204,10 @@ class Encoding:
             observed[:, first + i] = codes >= 0
             rows = np.flatnonzero(codes >= 0)
             x[rows, self.layout.one_hots[i].start + codes[rows] % c.width] = 1.0
-            if c.rare:
+            unseen = codes == UNSEEN
+            if c.rare or unseen.any():
                 shares = np.zeros((len(x), len(self.categorical))) if shares is None else shares
-                shares[codes == UNSEEN, i] = c.log_share(known=False)
+                shares[unseen, i] = c.log_share(known=False)
                 shares[codes == c.width, i] = c.log_share(known=True)
         return shares
 
