@@ -21,7 +21,7 @@ Where what is:
 - a night: nights, scoring, ahead, staging, rescoring, tally, explain, finishing, recording
 - looks at a whole night: decision, fdr, covariate_shift, drift
 - shown to people: report, brief, made, verdict, sketches, templates, figures, heatmap, canvas
-- numbers in words: wording
+- in words: sentences, wording
 - shown while it works: progress
 - command line: cli
 - health: checks, probe

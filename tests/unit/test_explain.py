@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.explain import LATENT, reasons, say_category, say_constant, say_number
+from pipeline.explain import LATENT, reasons
 from pipeline.fitting import fit_scorer
+from pipeline.sentences import say_category, say_constant, say_number
 from pipeline.settings import ColumnSettings
 from pipeline.wording import number, percent, quoted
 from vae_core import (

@@ -9,8 +9,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pipeline import VAEDetector
-from pipeline.explain import reasons, say_picture
+from pipeline.explain import reasons
 from pipeline.heatmap import draw_explanation, explain_images, figure_uri
+from pipeline.sentences import say_picture
 
 PATCH = (slice(None), slice(0, 3), slice(0, 3))
 CHANCE = 9 / 64
