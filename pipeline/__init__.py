@@ -10,7 +10,8 @@ Where what is:
 - rows from Delta tables: ingest_delta, delta_source
 - rows checked: sifting, staged_files, values, pictures, schema, row_checks, spool, ledger
 - tables: tables, evolution, lake, commits, stores, frames, sampling, split
-- model: preprocess, fitting, thresholds, guarantee, detector, detector_input, detector_generation
+- model: preprocess, fitting, thresholds, guarantee
+- estimator: detector, detector_input, detector_output, detector_generation
 - rows that a model makes: making, gallery
 - train: training, material, checkpoints, team
 - calibrate: calibration, labels, admission, gates, comparison, evaluate

@@ -24,8 +24,8 @@ from pipeline.detector_input import (
     frame_columns,
     is_frame,
     picture_columns,
-    written,
 )
+from pipeline.detector_output import written
 from pipeline.fitting import FitResult, calibrate_scorer, calibration_tables, fit_scorer
 from pipeline.limits import within_limits
 from pipeline.preprocess import FittedEncoding, fit_encoding
@@ -323,9 +323,9 @@ class VAEDetector(GenerationMixin, OutlierMixin, BaseEstimator):
                 self.n_features_in_ = math.prod(self._form.shape)
         return data
 
-    def _write(self, data: Data) -> Any:
-        """Columns in the form of the X that was fitted."""
-        return written(data, self._form)
+    def _write(self, data: Data, like: Any = None) -> Any:
+        """Columns in the form of the X that was fitted, with the index of the rows `like`."""
+        return written(data, self._form, like.index if is_frame(like) else None)
 
 
 def known_fields(parameter: str, given: Mapping[str, Any] | None, config: Any) -> dict[str, Any]:

@@ -23,14 +23,15 @@ __all__ = ["GenerationMixin"]
 
 
 class GenerationMixin(ABC):
-    """Methods of `VAEDetector` that make rows; they come as the type of the X that was fitted."""
+    """Methods of `VAEDetector` that make rows; they come as the type of the X that was fitted,
+    and columns of a data frame as theirs where that holds the cells (a mean need not be whole)."""
 
     @abstractmethod
     def _scorer(self) -> Scorer: ...
     @abstractmethod
     def _read(self, X: Any, reset: bool = False, holes: bool = False) -> Data: ...
     @abstractmethod
-    def _write(self, data: Data) -> Any: ...
+    def _write(self, data: Data, like: Any = None) -> Any: ...
 
     def generate(
         self,
@@ -58,12 +59,12 @@ class GenerationMixin(ABC):
     def reconstruct(self, X: Any) -> Any:
         """What the model expects in each cell of X."""
         data = self._read(X)
-        return self._written(data, self._scorer().reconstruct(data))
+        return self._beside(X, data, self._scorer().reconstruct(data))
 
-    def _written(self, given: Data, made: Data) -> Any:
-        """Made rows, with the conditions of those that were given."""
+    def _beside(self, X: Any, given: Data, made: Data) -> Any:
+        """Made rows, with the index and the conditions of those that were given."""
         names = [c.name for c in self._scorer().encoding.conditions]
-        return self._write({**{n: given[n] for n in names if n in given}, **made})
+        return self._write({**{n: given[n] for n in names if n in given}, **made}, X)
 
     def embed(self, X: Any) -> np.ndarray:
         """(N, L) latent means of the first member."""
@@ -125,7 +126,7 @@ class GenerationMixin(ABC):
     def denoise(self, X: Any) -> Any:
         """Noisy rows as the members expect them that learned to undo noise."""
         data = self._read(X)
-        return self._written(data, self._scorer().denoise(data))
+        return self._beside(X, data, self._scorer().denoise(data))
 
     def impute(self, X: Any, *, draws: int | None = None, seed: int = 0) -> Any:
         """X with its missing cells filled in; observed cells stay as they are.
@@ -141,9 +142,9 @@ class GenerationMixin(ABC):
         scorer = self._scorer()
         data = self._read(X, holes=True)
         if draws is None:
-            return self._write({**data, **scorer.impute(data)})
+            return self._write({**data, **scorer.impute(data)}, X)
         drawn = scorer.impute_draws(data, draws, seed=seed)
-        return [self._write({**data, **rows}) for rows in drawn]
+        return [self._write({**data, **rows}, X) for rows in drawn]
 
     def compress(self, X: Any, *, step: float = 0.5) -> Compressed:
         """X as quantised codes, with the bits they take and the loss; see `vae_core.operations`."""

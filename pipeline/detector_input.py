@@ -1,4 +1,4 @@
-"""What an estimator is given, as columns of a model, and back: arrays, data frames, pictures.
+"""What an estimator is given, as columns of a model: arrays, data frames, pictures.
 
 Legend: N rows, D columns, H × W pixels, C channels.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipeline.pictures import JPEG, PNG, open_file, read_cells, size_in_words, whole_shape
-from vae_core import canonical, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +33,7 @@ class Form(NamedTuple):
         frame: a data frame, no array.
         kinds: of its columns, in order.
         constants: the first cell of each, for columns that are not modelled.
+        types: of the columns of a data frame.
         image: the column of pictures, None where there is none.
         shape: of a picture as it came, (H, W) or (H, W, C).
     """
@@ -41,6 +41,7 @@ class Form(NamedTuple):
     frame: bool
     kinds: dict[str, ColumnKind]
     constants: dict[str, Any]
+    types: dict[str, Any]
     image: str | None = None
     shape: tuple[int, ...] = ()
 
@@ -82,7 +83,8 @@ def form_of(X: Any, data: Data, conditions: Sequence[str]) -> Form:
     if image is not None:
         coloured = np.ndim(_first(X[image])) == 3 if is_frame(X) else np.asarray(X).ndim == 4
         shape = data[image].shape[1 : None if coloured or data[image].shape[3] > 1 else 3]
-    return Form(is_frame(X), kinds, constants, image, shape)
+    types = {str(name): X[name].dtype for name in X.columns} if is_frame(X) else {}
+    return Form(is_frame(X), kinds, constants, types, image, shape)
 
 
 def picture_columns(X: Any, form: Form | None, holes: bool = False) -> Data:
@@ -180,36 +182,6 @@ def _numbers(values: pd.Series, told: str) -> np.ndarray:
         return np.where(missing, np.nan, cells).astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"column {told!r} holds numbers, and a cell is none: {error}") from None
-
-
-def written(data: Data, form: Form) -> Any:
-    """Columns in the form of the X that was fitted: dropped ones at their constant, conditions
-    where they are told."""
-    rows = len(next(iter(data.values())))
-    if form.image is not None and not form.frame:
-        return data[form.image].reshape(-1, *form.shape)
-    full: dict[str, Any] = {}
-    for name, kind in form.kinds.items():
-        if name == form.image:
-            full[name] = list(data[name].reshape(-1, *form.shape))
-        elif name in data and kind.role == "binary":
-            full[name] = _booleans(data[name])
-        elif name in data:
-            full[name] = data[name]
-        elif kind.role != "condition":
-            full[name] = np.full(rows, form.constants[name])
-    if not form.frame:
-        return np.column_stack(list(full.values()))
-    import pandas as pd
-
-    return pd.DataFrame(full)
-
-
-def _booleans(cells: np.ndarray) -> np.ndarray:
-    """Cells of a column of booleans, whose spellings a model gives back; an object array with None
-    where one is missing."""
-    values = np.array([None if is_missing(c) else canonical(c) == "true" for c in cells], object)
-    return values if None in values else values.astype(bool)
 
 
 def _kind(values: np.ndarray, condition: bool) -> ColumnKind:

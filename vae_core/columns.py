@@ -48,8 +48,7 @@ class CategoricalColumn:
 
     A category in the bucket has its share of the bucket's probability only: one of `rare` as many
     parts of it as there are of them, one that training never saw a single row's part. Where
-    training saw none of the bucket, nothing taught the model how seldom it is: all rows of the
-    column speak against such a category.
+    training saw none of the bucket, all rows of the column speak against such a category.
 
     Args:
         rare: the categories of the bucket that training saw, the commonest where they are many.
@@ -142,6 +141,7 @@ class Layout:
         numeric, binary: number of columns of each kind.
         categories: one-hot width of each categorical column.
         nullable: positions, among the D columns, of those that have a mask cell (1 = observed).
+        closed: which categorical columns, by number among these, had no category in the bucket.
         image: (channels, height, width) of the picture, whose cells lie in this order; None
             where there is none. A picture is a row's only column.
         conditions: one-hot width of each condition; conditions are none of the D columns.
@@ -153,6 +153,7 @@ class Layout:
     nullable: tuple[int, ...]
     image: tuple[int, int, int] | None = None
     conditions: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()
 
     @property
     def columns(self) -> int:

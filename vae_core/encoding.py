@@ -77,6 +77,7 @@ class Encoding:
             nullable=tuple(i for i, c in enumerate(grouped) if c.nullable),
             image=images[0].shape if images else None,
             conditions=tuple(c.width for c in self.conditions),
+            closed=tuple(i for i, c in enumerate(self.categorical) if not c.rare_kinds),
         )
 
     @property
@@ -205,7 +206,7 @@ class Encoding:
             rows = np.flatnonzero(codes >= 0)
             x[rows, self.layout.one_hots[i].start + codes[rows] % c.width] = 1.0
             unseen = codes == UNSEEN
-            if c.rare or unseen.any():
+            if c.rare or (c.rows and unseen.any()):
                 shares = np.zeros((len(x), len(self.categorical))) if shares is None else shares
                 shares[unseen, i] = c.log_share(known=False)
                 shares[codes == c.width, i] = c.log_share(known=True)

@@ -25,7 +25,7 @@ from .weighted import Weighted
 if TYPE_CHECKING:
     from .scorer import Scorer
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def write(scorer: Scorer, folder: str | Path) -> None:

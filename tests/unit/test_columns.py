@@ -141,12 +141,17 @@ def test_a_category_of_the_bucket_has_its_share_of_it_only() -> None:
     x, left_out = encoding.encode({"x": np.zeros(4), "k": cells})
     assert x[1:3, encoding.layout.one_hots[0].start].tolist() == [1.0, 1.0]
     np.testing.assert_allclose(left_out[:, 1], [0.0, -math.log(30), -math.log(121), 0.0])
+    assert encoding.layout.closed == ()
+    alone = Encoding([NumericColumn("x", 0.0, 1.0), CategoricalColumn("k", ("a",))])
+    assert alone.encode({"x": np.zeros(1), "k": np.array(["b"], dtype=object)})[1].shape == (1, 1)
+    assert alone.layout.closed == (0,)
 
 
 def test_all_rows_speak_against_a_new_category_where_none_was_rare() -> None:
     column = fit_categorical("k", np.array(["a", "b"] * 50 + [None], dtype=object), nullable=True)
     assert column is not None
     encoding = Encoding([NumericColumn("x", 0.0, 1.0), column])
+    assert encoding.layout.closed == (0,)
     cells = np.array(["a", "never", None], dtype=object)
     left_out = encoding.encode({"x": np.zeros(3), "k": cells})[1]
     np.testing.assert_allclose(left_out[:, 1], [0.0, -math.log(101), 0.0])

@@ -111,7 +111,7 @@ def test_data_frames_keep_their_kinds() -> None:
     assert (detector.explain(frame)[:, 3] == 0).all()
     drawn = detector.generate(20)
     assert list(drawn.columns) == list(frame.columns)
-    assert set(drawn["kind"]) <= {"a", "b", "(other)"}
+    assert set(drawn["kind"]) <= {"a", "b"}
     assert (detector.reconstruct(frame)["same"] == 7).all()
     odd = frame.assign(kind="never seen")
     assert np.isfinite(detector.score_samples(odd)).all()
@@ -126,10 +126,38 @@ def test_truth_values_may_be_missing(kind: str | type) -> None:
     plain = frame.assign(on=frame.on.astype(object).where(frame.on.notna(), None))
     np.testing.assert_array_equal(scores, detector.score_samples(plain))
     for made in (detector.impute(frame), detector.reconstruct(frame)):
-        assert made.on.dtype == bool
-    assert set(detector.generate(99).on) == {True, False, None}
+        assert made.on.dtype == frame.on.dtype
+        assert set(made.on) == {True, False}
+    drawn = detector.generate(99).on
+    assert {None if pd.isna(cell) else cell for cell in drawn} == {True, False, None}
     known = frame.on.notna().to_numpy()
     assert (detector.impute(frame).on[known] == frame.on[known].astype(bool)).all()
+
+
+def test_made_rows_come_with_the_index_and_types_of_the_frame() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "single": rng.normal(size=120).astype(np.float32),
+            "whole": pd.array(rng.integers(0, 9, 120), dtype="Int64"),
+            "grade": pd.Categorical(rng.choice([1, 2, 3], 120), ordered=True),
+            "text": pd.array(rng.choice(["u", "v", "w"], 120), dtype="string"),
+            "always": np.full(120, 7, dtype=np.int8),
+        },
+        index=pd.date_range("2026-01-01", periods=120),
+    )
+    gone = frame.copy()
+    gone.loc[gone.index[:20], ["single", "grade", "text"]] = None
+    detector = clone(QUICK).fit(gone)
+    for made in (detector.impute(gone), *detector.impute(gone, draws=2)):
+        pd.testing.assert_frame_equal(made.iloc[20:], frame.iloc[20:])
+        assert not made.isna().any().any()
+    for made in (detector.reconstruct(gone), detector.denoise(gone)):
+        assert made.index.equals(frame.index)
+        # means of whole numbers
+        assert made.dtypes.drop("whole").equals(frame.dtypes.drop("whole"))
+        assert made.dtypes["whole"] == np.float64
+    assert detector.generate(9).dtypes.drop("whole").equals(frame.dtypes.drop("whole"))
 
 
 @pytest.mark.parametrize("number", [float, Decimal])

@@ -1,5 +1,7 @@
 """Likelihoods against torch.distributions, and their common contract."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -74,11 +76,24 @@ def test_bernoulli_surprise_is_bounded() -> None:
 
 
 def test_categorical_sums_to_one_and_keeps_a_floor() -> None:
-    likelihood = Categorical(5)
-    logits = torch.randn(K, S, N, 5) * 50
-    p = likelihood.mean(logits)
-    torch.testing.assert_close(p.sum(-1), torch.ones(K, S, N))
-    assert p.min() >= 0.99 * likelihood.smoothing / 5
+    for closed in (False, True):
+        likelihood = Categorical(5, closed)
+        logits = torch.randn(K, S, N, 5) * 50
+        p = likelihood.mean(logits)
+        torch.testing.assert_close(p.sum(-1), torch.ones(K, S, N))
+        assert p.min() >= 0.99 * likelihood.smoothing / 5
+
+
+def test_a_bucket_that_training_never_saw_has_the_floor_only() -> None:
+    likelihood, logits = Categorical(5, closed=True), torch.randn(K, S, N, 5, requires_grad=True)
+    floor = likelihood.smoothing / 5
+    torch.testing.assert_close(likelihood.mean(logits)[..., 0], torch.full((K, S, N), floor))
+    never = torch.nn.functional.one_hot(torch.zeros(1, 1, N, dtype=torch.long), 5).float()
+    surprise = -likelihood.log_prob(logits, never)
+    torch.testing.assert_close(surprise, torch.full((K, S, N, 1), -math.log(floor)))
+    seen = torch.nn.functional.one_hot(torch.full((1, 1, N), 2), 5).float()
+    (gradient,) = torch.autograd.grad(likelihood.log_prob(logits, seen).sum(), logits)
+    assert (gradient[..., 0] == 0).all()
 
 
 def test_mixed_row_is_the_sum_of_its_columns() -> None:

@@ -69,7 +69,7 @@ class Mixed(nn.Module):
             blocks.append(NUMERIC[numeric](layout.numeric, members, learned=learned_variance))
         if layout.binary:
             blocks.append(Bernoulli(layout.binary))
-        blocks.extend(Categorical(c) for c in layout.categories)
+        blocks.extend(Categorical(c, i in layout.closed) for i, c in enumerate(layout.categories))
         if layout.image:
             blocks.append(
                 image_likelihood(pixels, layout.image, members, learned_variance=learned_variance)
