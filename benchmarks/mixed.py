@@ -107,7 +107,7 @@ def section(results: Path, images: Path) -> Section:
 
 def floors(done: pd.DataFrame) -> list[Floor]:
     kept, _ = statistics.complete(done, OURS)
-    if OURS not in set(kept.method) or len(set(kept.method)) == 1:
+    if OURS not in set(kept.method) or kept.method.nunique() == 1:
         return []
     table = statistics.per_set(kept, "auroc")
     means, peers = table.mean(), table.drop(columns=OURS)

@@ -63,7 +63,8 @@ def _typed(cells: pd.Series, kind: Any) -> pd.Series:
         cast = cells.astype(kind)
     except (TypeError, ValueError, OverflowError):
         return cells
-    if pd.api.types.is_float_dtype(kind):  # of less precision maybe, as all cells of the column
+    # floats may lose precision, as all cells of the column did; objects hold anything, pictures too
+    if pd.api.types.is_float_dtype(kind) or pd.api.types.is_object_dtype(kind):
         return cast
     kept = (cast.astype(object) == cells.astype(object)) | (cast.isna() & cells.isna())
     return cast if kept.all() else cells
